@@ -1,0 +1,121 @@
+/*
+ * hash.h: hashing methods behind one table, and what they learn from.
+ *
+ * Rows are images: n rows, d features, k bits, c classes. Matrices are row-major with one image a row (the papers write one image a
+ * column: our U, F, B are their transposes). sgn(x) = +1 if x >= 0, else -1, everywhere.
+ */
+#ifndef EDDH_HASH_H
+#define EDDH_HASH_H
+
+#include "common/random.h"
+#include "common/result.h"
+
+#define HASH_BITS_MIN 8
+#define HASH_BITS_MAX 1024
+
+/* ---- Labels (labels.c) ---- */
+
+/* Which classes each row has. A row without a label has an all-zero bitmap. */
+typedef struct hash_labels
+{
+	size_t rows;
+	int classes;
+	int words;        /* of 64 bits in a row's bitmap */
+	uint64_t *bitmap; /* rows x words */
+	int32_t *single;  /* rows: the class of a row with exactly one, -1 without; NULL if any row has several */
+} hash_labels;
+
+/* Zeroed bitmaps; set bits with hash_labels_add, then hash_labels_finish fills single. */
+extern eddh_code hash_labels_create(size_t rows, int classes, hash_labels **out, eddh_error *err);
+extern void hash_labels_add(hash_labels *labels, size_t row, int label);
+extern eddh_code hash_labels_finish(hash_labels *labels, eddh_error *err);
+extern void hash_labels_free(hash_labels *labels);
+extern bool hash_labels_share(const hash_labels *a, size_t row_a, const hash_labels *b, size_t row_b);
+
+/* ---- The network as a method sees it ---- */
+
+/* du (n x k) from u (n x k), the linear outputs (before tanh) of rows; already averaged over the batch. *loss: the batch's mean loss, for the log. */
+typedef eddh_code (*hash_gradient)(void *arg, int n, const uint32_t *rows, const float *u, float *du, double *loss,
+								   eddh_error *err);
+
+/* A learnable map from row to k linear outputs. Supplied by train/ around an nn_trainer; a test may supply any other. */
+typedef struct hash_net
+{
+	void *ctx;
+	/* One pass over all rows in seeded random order, mini-batch by mini-batch. */
+	eddh_code (*epoch)(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_error *err);
+	/* u: rows x k, all rows in evaluation mode from one state of the network. */
+	eddh_code (*outputs)(void *ctx, float *u, eddh_error *err);
+	/* z: rows x d, features of the current network (the input of the hash layer). */
+	eddh_code (*features)(void *ctx, float *z, eddh_error *err);
+} hash_net;
+
+/* ---- Parameters ---- */
+
+typedef struct hash_param
+{
+	const char *name;
+	double standard; /* default; for a choice: index into choices */
+	double min, max;
+	const char *choices; /* NULL for a number, else "h0|h1|h2" */
+	const char *help;
+} hash_param;
+
+/* ---- One training ---- */
+
+typedef struct hash_problem
+{
+	size_t rows;
+	int dim;
+	int bits;
+	const float *
+		features; /* rows x dim of the frozen backbone; NULL while the backbone is untrained (then net->features after a warm-up) */
+	const hash_labels *labels; /* NULL for unsupervised methods */
+	const hash_net *net;       /* NULL for methods that learn a projection only */
+	uint64_t seed;
+	int epochs;           /* passes over the data in all, for methods with a net */
+	const double *values; /* one a parameter of the method, in table order */
+	const eddh_stop *stop;
+	/* May be NULL. measure: "loss", "objective", "balance", ...; step counts outer iterations or epochs. */
+	void (*log)(void *arg, const char *measure, int step, double value);
+	void (*say)(void *arg, const char *message); /* a warning or remark for the user */
+	void (*progress)(void *arg, const char *phase, int done, int total);
+	void *arg;
+} hash_problem;
+
+/* A linear map learned on fixed features: u = w z + b. Filled by methods without a net; empty (w NULL) where the net itself learned. */
+typedef struct hash_linear
+{
+	int dim, bits;
+	float *w; /* bits x dim */
+	float *b; /* bits */
+} hash_linear;
+
+extern void hash_linear_clear(hash_linear *linear);
+
+typedef struct hash_method
+{
+	const char *name;
+	const char *title;
+	const char *paper; /* authors, title, where, year */
+	const char *notes; /* peculiarities */
+	bool needs_labels;
+	bool needs_net;
+	const hash_param *params; /* ends with a NULL name */
+	eddh_code (*train)(const hash_problem *problem, hash_linear *linear, eddh_error *err);
+} hash_method;
+
+/* The table (methods.c): i-th method or NULL; by name or NULL. */
+extern const hash_method *hash_method_at(int i);
+extern const hash_method *hash_method_find(const char *name);
+extern int hash_param_count(const hash_method *method);
+
+/* Number or choice from text; the error names the parameter and its range. */
+extern eddh_code hash_param_parse(const hash_param *param, const char *text, double *value, eddh_error *err);
+
+/* ---- Codes ---- */
+
+/* code (as bits/kernels.h packs it): bit j = [u_j >= 0]. NaN: EDDH_NUMERIC. */
+extern eddh_code hash_pack(int bits, const float *u, uint8_t *code, eddh_error *err);
+
+#endif /* EDDH_HASH_H */
