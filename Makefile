@@ -39,7 +39,7 @@ override with_llvm = no
 
 # scripts/test runs pg_regress itself, on a staged server; this is for `make installcheck` against a server of the user's own.
 REGRESS = $(basename $(notdir $(wildcard sql_tests/*.sql)))
-REGRESS_OPTS = --inputdir=build/regress --outputdir=build/regress
+REGRESS_OPTS = --load-extension=eddh --inputdir=build/regress --outputdir=build/regress
 
 .DEFAULT_GOAL := all
 include $(PGXS)
