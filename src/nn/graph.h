@@ -148,6 +148,13 @@ nn_op_decays(uint32_t op)
 	return op == NN_OP_CONV || op == NN_OP_DENSE;
 }
 
+/*
+ * nn_backward for the nodes from first_node on (run.c): nothing below them is computed. d_weights begins with the weights of first_node (the
+ * earlier ones have no gradient and no place), so that a trainer with a frozen prefix pays neither time nor memory for it.
+ */
+extern eddh_code nn_backward_from(const nn_plan *plan, uint32_t first_node, int n, const float *input, float *arena,
+								  const float *d_output, float *d_weights, const eddh_stop *stop, eddh_error *err);
+
 /* ---- Shapes (shape.c) ---- */
 
 /* Fills the output tensor's shape and the node's window from its inputs; checks attributes and weight counts. */
