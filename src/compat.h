@@ -10,4 +10,9 @@
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
+/* Soft errors of input functions came with 16; before, every error is a hard one. */
+#if PG_VERSION_NUM < 160000
+#define ereturn(context, dummy_value, ...) ereport(ERROR, __VA_ARGS__)
+#endif
+
 #endif /* EDDH_COMPAT_H */
