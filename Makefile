@@ -75,6 +75,10 @@ $(BENCH_PROGRAMS): build/bench/%: bench/%.c $(PLAIN_OBJS)
 	@mkdir -p build/bench
 	$(CC) $(CFLAGS) $(PG_CPPFLAGS) $< $(PLAIN_OBJS) -o $@ $(PLAIN_LIBS)
 
+build/demo/idx_rows: tools/demo/idx_rows.c
+	@mkdir -p build/demo
+	$(CC) $(CFLAGS) $(WARNINGS) $< -o $@ -ljpeg -lz
+
 unit-programs: $(UNIT_PROGRAMS)
 bench-programs: $(BENCH_PROGRAMS)
 
