@@ -41,10 +41,20 @@ CheckRadius(int32 radius)
 				 errdetail("The radius is %d.", radius)));
 }
 
+void
+BitsCheckBallLength(int32 code, int32 ball)
+{
+	if (unlikely(code != ball))
+		ereport(ERROR, (errcode(ERRCODE_STRING_DATA_LENGTH_MISMATCH),
+						errmsg("cannot compare a bit string with a Hamming ball of another size"),
+						errdetail("The bit string has %d bits, the centre of the ball %d.", code, ball),
+						errhint("Compare codes of one length, such as those that one model made.")));
+}
+
 bool
 BitsBallContains(const HammingBall *ball, BitsCode code)
 {
-	BitsCheckSameLength(code.nbits, ball->nbits);
+	BitsCheckBallLength(code.nbits, ball->nbits);
 	return bits_distance(HAMMING_BALL_BYTES(code.nbits), code.bytes, ball->center) <= (uint64) ball->radius;
 }
 

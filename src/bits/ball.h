@@ -48,8 +48,9 @@ BitsCodeFromDatum(Datum datum)
 	return code;
 }
 
-/* Raises 22026 with both lengths in DETAIL unless they are equal. */
+/* Raise 22026 with both lengths, in bits, in DETAIL unless they are equal: of two codes, of a code and a ball. */
 extern void BitsCheckSameLength(int32 left, int32 right);
+extern void BitsCheckBallLength(int32 code, int32 ball);
 
 /* Distance of two codes; raises 22026 when the lengths differ. */
 extern int32 BitsHammingDistance(BitsCode left, BitsCode right);
