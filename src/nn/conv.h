@@ -1,0 +1,31 @@
+/* conv.h: the ways to convolve. Private to this room; conv.c chooses. */
+#ifndef EDDH_NN_CONV_H
+#define EDDH_NN_CONV_H
+
+#include "nn/kernels.h"
+
+/* One input channel a group (conv_depthwise.c). */
+extern size_t nn_depthwise_scratch(const nn_window *g, bool training);
+extern void nn_depthwise_forward(const nn_window *g, int k, int n, const float *x, const float *w, const float *b,
+								 nn_act act, float *y, float *scratch);
+extern void nn_depthwise_backward(const nn_window *g, int k, int n, const float *x, const float *w, const float *dy,
+								  float *dx, float *dw, float *scratch);
+
+extern bool
+nn_depthwise_fits(const nn_window *g); /* false for geometries whose padded planes would be absurdly large */
+
+static inline bool
+nn_conv_is_depthwise(const nn_window *g, int groups)
+{
+	return groups > 1 && groups == g->c && nn_depthwise_fits(g);
+}
+
+/* 1x1, stride 1, no padding: the image is its own matrix of columns. */
+static inline bool
+nn_conv_is_pointwise(const nn_window *g)
+{
+	return g->kh == 1 && g->kw == 1 && g->sh == 1 && g->sw == 1 && g->ph0 == 0 && g->ph1 == 0 && g->pw0 == 0 &&
+		   g->pw1 == 0;
+}
+
+#endif /* EDDH_NN_CONV_H */
