@@ -83,7 +83,7 @@ extern void image_normalise(const image_prep *prep, const uint8_t *rgb, float *c
 extern eddh_code image_prep_parse(const char *(*get)(void *arg, const char *key), void *arg, image_prep *out,
 								  eddh_error *err);
 
-/* The reverse: parse(format(p)) == p, bit for bit. Stops at put's first failure and returns it. */
+/* The reverse: parse(format(p)) is p, bit for bit (resize_short only for IMAGE_CROP). Stops at put's first failure and returns it. */
 extern eddh_code image_prep_format(const image_prep *prep,
 								   eddh_code (*put)(void *arg, const char *key, const char *value, eddh_error *err),
 								   void *arg, eddh_error *err);
