@@ -77,9 +77,11 @@ nn_binary_backward(bool mul, nn_broadcast how, int n, int c, int hw, const float
 	bool constant = how == NN_CONST_SAME || how == NN_CONST_CHANNEL || how == NN_CONST_SCALAR;
 
 	for (int i = 0; i < n; i++)
-		for (int j = 0; j < c; j++, a += hw, dy += hw)
+		for (int j = 0; j < c; j++, dy += hw)
 		{
 			size_t at = b_offset(how, i, j, c, hw);
+			const float *aj =
+				mul ? a + ((size_t) i * c + j) * hw : NULL; /* Add reads neither input: both may be NULL */
 
 			if (da != NULL)
 			{
@@ -91,14 +93,14 @@ nn_binary_backward(bool mul, nn_broadcast how, int n, int c, int hw, const float
 				continue;
 			if (!b_is_plane(how))
 			{
-				float sum = mul ? nn_dot((size_t) hw, dy, a) : nn_sum((size_t) hw, dy);
+				float sum = mul ? nn_dot((size_t) hw, dy, aj) : nn_sum((size_t) hw, dy);
 
 				db[at] = constant ? db[at] + sum : sum;
 			}
 			else
 				for (int p = 0; p < hw; p++)
 				{
-					float d = mul ? dy[p] * a[p] : dy[p];
+					float d = mul ? dy[p] * aj[p] : dy[p];
 
 					db[at + p] = constant ? db[at + p] + d : d;
 				}
