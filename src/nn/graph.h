@@ -45,6 +45,9 @@ typedef enum nn_op
 /* Limits that keep every product of the kernels' int arguments in range. */
 #define NN_MAX_DIM   (1 << 20)
 #define NN_MAX_COUNT (UINT64_C(1) << 30) /* floats of one tensor, one sample */
+#define NN_MAX_WORK \
+	(UINT64_C(1)    \
+	 << 36) /* multiply-adds or comparisons of one node, one sample: some seconds, between two polls of stop */
 #define NN_MAX_NODES 20000
 #define NN_NO_TENSOR UINT32_MAX
 
@@ -160,6 +163,8 @@ extern eddh_code nn_backward_from(const nn_plan *plan, uint32_t first_node, int 
 /* Fills the output tensor's shape and the node's window from its inputs; checks attributes and weight counts. */
 extern eddh_code nn_shape_infer(nn_graph *graph, nn_node *node, eddh_error *err);
 extern const char *nn_op_name(uint32_t op); /* ONNX's */
+/* A name for a message: whatever is not printable ASCII becomes '?', and it ends in size. */
+extern void nn_printable(const char *text, char *out, size_t size);
 extern uint64_t nn_node_macs(const nn_graph *graph, const nn_node *node);
 
 /* c and hw of a tensor as the channel-wise kernels see it: (C), (C, L), (C, H, W). */
