@@ -48,7 +48,7 @@ typedef enum nn_op
 #define NN_MAX_WORK \
 	(UINT64_C(1)    \
 	 << 36) /* multiply-adds or comparisons of one node, one sample: some seconds, between two polls of stop */
-#define NN_MAX_NODES 20000
+#define NN_MAX_NODES 5000
 #define NN_NO_TENSOR UINT32_MAX
 
 typedef struct nn_tensor
@@ -75,6 +75,7 @@ typedef struct nn_node
 	int32_t broadcast; /* ADD, MUL: nn_broadcast */
 	int32_t ndim;      /* RESHAPE: shape of the output */
 	int32_t dim[3];
+	int32_t reserved; /* fills what would be padding: flat blocks are compared by checksum */
 	float p[4];
 	uint64_t w, w_count; /* in weights; count 0 = absent. ADD and MUL with a constant keep it in w */
 	uint64_t b, b_count;

@@ -1,0 +1,74 @@
+/* plan.h: what a plan is made of; shared by plan.c, place.c and run.c. */
+#ifndef EDDH_NN_PLAN_H
+#define EDDH_NN_PLAN_H
+
+#include "nn/graph.h"
+
+#define NN_NO_VALUE UINT32_MAX
+#define NN_NO_PLACE SIZE_MAX
+
+/* A value is memory that tensors share: a tensor, its views, and what an activation makes of it in place. */
+typedef enum nn_where
+{
+	NN_IN_ARENA,
+	NN_IN_INPUT, /* the caller's input, never written */
+	NN_IN_OUTPUT /* the caller's output; plans for inference only, backward needs it later */
+} nn_where;
+
+typedef struct nn_value
+{
+	nn_where where;
+	size_t count;        /* floats of one sample */
+	size_t place;        /* in the arena, in floats, for max_batch samples */
+	size_t gradient;     /* likewise; training */
+	uint32_t born, last; /* steps of the first writer and the last reader, forward */
+	bool kept;           /* a backward step reads it */
+} nn_value;
+
+/* One input of a step. */
+typedef struct nn_link
+{
+	uint32_t value;
+	bool adds;       /* a later reader of the value has already written its gradient: compute aside, then add */
+	size_t aside;    /* where, in the arena */
+	uint32_t tensor; /* for its shape */
+} nn_link;
+
+/* One call of a kernel. */
+typedef struct nn_step
+{
+	uint32_t node;
+	nn_act act; /* CONV, DENSE: the fused activation; RELU, CLIP: their own */
+	uint32_t first_link, n_links;
+	uint32_t output;   /* value */
+	bool in_place;     /* output is the input's value */
+	size_t extra;      /* kept from forward for backward: winners of a max pool, LRN's scale */
+	size_t scratch[2]; /* forward, backward */
+} nn_step;
+
+struct nn_plan
+{
+	const nn_graph *graph; /* must outlive the plan; its weights are read at each run */
+	int max_batch;
+	bool training;
+	nn_step *steps;
+	nn_value *values;
+	nn_link *links;
+	uint32_t *value_of; /* by tensor */
+	uint32_t n_steps, n_values, n_links;
+	size_t arena; /* floats */
+};
+
+/* ---- Placement (place.c): memory for things that live from one moment to another ---- */
+
+typedef struct nn_item
+{
+	size_t *place; /* filled */
+	size_t floats;
+	uint32_t from, to; /* moments, inclusive */
+} nn_item;
+
+/* Overlapping items get disjoint places; *total is the end of the highest. Reorders items. */
+extern eddh_code nn_place(size_t n, nn_item *items, size_t *total, eddh_error *err);
+
+#endif /* EDDH_NN_PLAN_H */

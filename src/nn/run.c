@@ -1,0 +1,391 @@
+/* run.c: the steps of a plan, forward and backward. */
+#include "nn/plan.h"
+
+#include <string.h>
+
+/* What a run works on. */
+typedef struct run
+{
+	const nn_plan *plan;
+	int n;
+	const float *input;
+	float *arena;
+	float *output;    /* forward */
+	float *d_input;   /* backward; NULL where not wanted */
+	float *d_weights; /* backward: of the weights from d_base on */
+	uint64_t d_base;
+	uint32_t first_node; /* backward: nothing below */
+} run;
+
+static const float *
+value_read(const run *r, uint32_t index)
+{
+	const nn_value *value = &r->plan->values[index];
+
+	if (value->where == NN_IN_INPUT)
+		return r->input;
+	return value->where == NN_IN_OUTPUT ? r->output : r->arena + value->place;
+}
+
+static float *
+value_write(const run *r, uint32_t index)
+{
+	const nn_value *value = &r->plan->values[index];
+
+	return value->where == NN_IN_OUTPUT ? r->output : r->arena + value->place;
+}
+
+static const float *
+weights_at(const run *r, uint64_t offset, uint64_t count)
+{
+	return count > 0 ? r->plan->graph->weights + offset : NULL;
+}
+
+/* Of an absent parameter: NULL. */
+static float *
+d_weights_at(const run *r, uint64_t offset, uint64_t count)
+{
+	return count > 0 ? r->d_weights + (offset - r->d_base) : NULL;
+}
+
+static float *
+arena_at(const run *r, size_t place)
+{
+	return place == NN_NO_PLACE ? NULL : r->arena + place;
+}
+
+static nn_lrn
+lrn_of(const nn_node *node)
+{
+	return (nn_lrn){ .size = node->k, .alpha = node->p[0], .beta = node->p[1], .bias = node->p[2] };
+}
+
+static nn_unary
+unary_of(uint32_t op)
+{
+	switch ((nn_op) op)
+	{
+		case NN_OP_SIGMOID:
+			return NN_SIGMOID;
+		case NN_OP_HARDSIGMOID:
+			return NN_HARDSIGMOID;
+		case NN_OP_HARDSWISH:
+			return NN_HARDSWISH;
+		default:
+			return NN_TANH;
+	}
+}
+
+/* The inputs of a Concat are runs of each sample of its output. */
+static void
+concat_forward(const run *r, const nn_step *step, float *y)
+{
+	size_t total = r->plan->values[step->output].count;
+	size_t at = 0;
+
+	for (uint32_t l = 0; l < step->n_links; l++)
+	{
+		uint32_t value = r->plan->links[step->first_link + l].value;
+		size_t count = r->plan->values[value].count;
+		const float *x = value_read(r, value);
+
+		for (int i = 0; i < r->n; i++)
+			memcpy(y + (size_t) i * total + at, x + (size_t) i * count, count * sizeof(float));
+		at += count;
+	}
+}
+
+static void
+forward_step(const run *r, const nn_step *step)
+{
+	const nn_graph *graph = r->plan->graph;
+	const nn_node *node = &graph->nodes[step->node];
+	const nn_link *link = &r->plan->links[step->first_link];
+	const nn_tensor *in = &graph->tensors[link[0].tensor];
+	const float *x = value_read(r, link[0].value);
+	float *y = value_write(r, step->output);
+	const float *w = weights_at(r, node->w, node->w_count);
+	const float *b = weights_at(r, node->b, node->b_count);
+	size_t count = (size_t) in->count;
+	size_t all = (size_t) r->n * count;
+	int c = in->dim[0];
+	int hw = nn_tensor_hw(in);
+	int last = in->dim[in->ndim - 1];
+
+	switch ((nn_op) node->op)
+	{
+		case NN_OP_CONV:
+			nn_conv_forward(&node->window, node->k, node->groups, r->n, x, w, b, step->act, y,
+							arena_at(r, step->scratch[0]));
+			break;
+		case NN_OP_DENSE:
+			nn_dense_forward((int) (all / (size_t) last), last, node->k, x, w, b, step->act, y);
+			break;
+		case NN_OP_RELU:
+		case NN_OP_CLIP:
+			nn_act_forward(step->act, all, x, y);
+			break;
+		case NN_OP_LRN:
+			nn_lrn_forward(lrn_of(node), r->n, c, hw, x, y, arena_at(r, step->extra));
+			break;
+		case NN_OP_MAXPOOL:
+			nn_maxpool_forward(&node->window, r->n, x, y, (int *) arena_at(r, step->extra));
+			break;
+		case NN_OP_AVGPOOL:
+			nn_avgpool_forward(&node->window, node->count_pad != 0, r->n, x, y);
+			break;
+		case NN_OP_GLOBAL_AVGPOOL:
+			nn_global_avgpool_forward(r->n, c, hw, x, y);
+			break;
+		case NN_OP_ADD:
+		case NN_OP_MUL:
+			nn_binary_forward(node->op == NN_OP_MUL, (nn_broadcast) node->broadcast, r->n, c, hw, x,
+							  step->n_links == 2 ? value_read(r, link[1].value) : w, y);
+			break;
+		case NN_OP_CONCAT:
+			concat_forward(r, step, y);
+			break;
+		case NN_OP_SCALE:
+			nn_scale_forward(r->n, c, hw, x, w, b, y);
+			break;
+		case NN_OP_SIGMOID:
+		case NN_OP_HARDSIGMOID:
+		case NN_OP_HARDSWISH:
+		case NN_OP_TANH:
+			nn_unary_forward(unary_of(node->op), node->p[0], node->p[1], all, x, y);
+			break;
+		case NN_OP_SOFTMAX:
+			nn_softmax_forward((int) (all / (size_t) node->k), node->k, x, y);
+			break;
+		case NN_OP_FLATTEN:
+		case NN_OP_RESHAPE:
+		case NN_OP_IDENTITY:
+		case NN_OP_COUNT:
+			break;
+	}
+}
+
+static eddh_code
+check_batch(const nn_plan *plan, int n, eddh_error *err)
+{
+	if (n < 0 || n > plan->max_batch)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "batch of %d in a plan for %d", n, plan->max_batch);
+	return EDDH_OK;
+}
+
+eddh_code
+nn_forward(const nn_plan *plan, int n, const float *input, float *arena, float *output, const eddh_stop *stop,
+		   eddh_error *err)
+{
+	run r = { .plan = plan, .n = n, .input = input, .arena = arena, .output = output };
+	uint32_t value = plan->value_of[plan->graph->output];
+	eddh_code code = check_batch(plan, n, err);
+
+	if (code != EDDH_OK || n == 0)
+		return code;
+	for (uint32_t s = 0; s < plan->n_steps; s++)
+	{
+		if (eddh_stopped(stop))
+			return eddh_fail(err, EDDH_STOPPED, "stopped");
+		forward_step(&r, &plan->steps[s]);
+	}
+	if (plan->values[value].where != NN_IN_OUTPUT)
+		memcpy(output, value_read(&r, value), sizeof(float) * (size_t) n * plan->values[value].count);
+	return EDDH_OK;
+}
+
+/* Where a link's gradient goes: nowhere, straight to the value's gradient, or aside. */
+static float *
+link_gradient(const run *r, const nn_link *link)
+{
+	const nn_value *value = &r->plan->values[link->value];
+
+	if (value->where == NN_IN_INPUT)
+	{
+		if (r->d_input == NULL)
+			return NULL;
+		return link->adds ? r->arena + link->aside : r->d_input;
+	}
+	if (r->plan->steps[value->born].node < r->first_node)
+		return NULL;
+	return r->arena + (link->adds ? link->aside : value->gradient);
+}
+
+static void
+add_gradient(const run *r, const nn_link *link)
+{
+	const nn_value *value = &r->plan->values[link->value];
+	size_t all = (size_t) r->n * value->count;
+	const float *restrict from = r->arena + link->aside;
+	float *restrict to = value->where == NN_IN_INPUT ? r->d_input : r->arena + value->gradient;
+
+	for (size_t i = 0; i < all; i++)
+		to[i] += from[i];
+}
+
+static void
+concat_backward(const run *r, const nn_step *step, const float *dy)
+{
+	size_t total = r->plan->values[step->output].count;
+	size_t at = 0;
+
+	for (uint32_t l = 0; l < step->n_links; l++)
+	{
+		const nn_link *link = &r->plan->links[step->first_link + l];
+		size_t count = r->plan->values[link->value].count;
+		float *dx = link_gradient(r, link);
+
+		for (int i = 0; dx != NULL && i < r->n; i++)
+			memcpy(dx + (size_t) i * count, dy + (size_t) i * total + at, count * sizeof(float));
+		at += count;
+	}
+}
+
+static void
+binary_backward(const run *r, const nn_step *step, const nn_tensor *in, const float *dy)
+{
+	const nn_node *node = &r->plan->graph->nodes[step->node];
+	const nn_link *link = &r->plan->links[step->first_link];
+	bool two = step->n_links == 2;
+	bool mul = node->op == NN_OP_MUL;
+
+	/* Add reads neither input, and the plan has not kept them. */
+	const float *a = mul ? value_read(r, link[0].value) : NULL;
+	const float *b = !mul ? NULL : two ? value_read(r, link[1].value) : weights_at(r, node->w, node->w_count);
+
+	nn_binary_backward(mul, (nn_broadcast) node->broadcast, r->n, in->dim[0], nn_tensor_hw(in), a, b, dy,
+					   link_gradient(r, &link[0]),
+					   two ? link_gradient(r, &link[1]) : d_weights_at(r, node->w, node->w_count));
+}
+
+static void
+backward_step(const run *r, const nn_step *step)
+{
+	const nn_graph *graph = r->plan->graph;
+	const nn_node *node = &graph->nodes[step->node];
+	const nn_link *link = &r->plan->links[step->first_link];
+	const nn_tensor *in = &graph->tensors[link[0].tensor];
+	size_t all = (size_t) r->n * (size_t) in->count;
+	size_t all_out = (size_t) r->n * r->plan->values[step->output].count;
+	float *dy = r->arena + r->plan->values[step->output].gradient;
+	const float *x = value_read(r, link[0].value);
+	const float *y = value_read(r, step->output);
+	const float *w = weights_at(r, node->w, node->w_count);
+	float *dw = d_weights_at(r, node->w, node->w_count);
+	float *db = d_weights_at(r, node->b, node->b_count);
+	float *dx = step->in_place ? dy : link_gradient(r, link);
+	int c = in->dim[0];
+	int hw = nn_tensor_hw(in);
+	int last = in->dim[in->ndim - 1];
+
+	if (node->w_count == 0 && step->n_links == 1 && dx == NULL)
+		return;
+	switch ((nn_op) node->op)
+	{
+		case NN_OP_CONV:
+			if (step->act.kind != NN_ACT_NONE)
+				nn_act_backward(step->act, all_out, y, dy, dy);
+			nn_conv_backward(&node->window, node->k, node->groups, r->n, x, w, dy, dx, dw, db,
+							 arena_at(r, step->scratch[1]));
+			break;
+		case NN_OP_DENSE:
+			if (step->act.kind != NN_ACT_NONE)
+				nn_act_backward(step->act, all_out, y, dy, dy);
+			nn_dense_backward((int) (all / (size_t) last), last, node->k, x, w, dy, dx, dw, db);
+			break;
+		case NN_OP_RELU:
+		case NN_OP_CLIP:
+			nn_act_backward(step->act, all, y, dy, dx);
+			break;
+		case NN_OP_LRN:
+			nn_lrn_backward(lrn_of(node), r->n, c, hw, x, y, arena_at(r, step->extra), dy, dx);
+			break;
+		case NN_OP_MAXPOOL:
+			nn_maxpool_backward(&node->window, r->n, dy, (const int *) arena_at(r, step->extra), dx);
+			break;
+		case NN_OP_AVGPOOL:
+			nn_avgpool_backward(&node->window, node->count_pad != 0, r->n, dy, dx);
+			break;
+		case NN_OP_GLOBAL_AVGPOOL:
+			nn_global_avgpool_backward(r->n, c, hw, dy, dx);
+			break;
+		case NN_OP_ADD:
+		case NN_OP_MUL:
+			binary_backward(r, step, in, dy);
+			break;
+		case NN_OP_CONCAT:
+			concat_backward(r, step, dy);
+			break;
+		case NN_OP_SCALE:
+			nn_scale_backward(r->n, c, hw, x, w, dy, dx, dw, db);
+			break;
+		case NN_OP_SIGMOID:
+		case NN_OP_HARDSIGMOID:
+		case NN_OP_HARDSWISH:
+		case NN_OP_TANH:
+			nn_unary_backward(unary_of(node->op), node->p[0], node->p[1], all, x, y, dy, dx);
+			break;
+		case NN_OP_SOFTMAX:
+			nn_softmax_backward((int) (all / (size_t) node->k), node->k, y, dy, dx);
+			break;
+		case NN_OP_FLATTEN:
+		case NN_OP_RESHAPE:
+		case NN_OP_IDENTITY:
+		case NN_OP_COUNT:
+			break;
+	}
+	for (uint32_t l = 0; l < step->n_links && !step->in_place; l++)
+		if (link[l].adds && link_gradient(r, &link[l]) != NULL)
+			add_gradient(r, &link[l]);
+}
+
+static eddh_code
+backward(run *r, const float *d_output, const eddh_stop *stop, eddh_error *err)
+{
+	const nn_plan *plan = r->plan;
+	const nn_value *value = &plan->values[plan->value_of[plan->graph->output]];
+	eddh_code code = check_batch(plan, r->n, err);
+
+	if (code == EDDH_OK && !plan->training)
+		code = eddh_fail(err, EDDH_BAD_ARGUMENT, "backward in a plan that is not for training");
+	if (code != EDDH_OK || r->n == 0)
+		return code;
+	if (value->where == NN_IN_INPUT)
+	{
+		/* Nothing but views. */
+		if (r->d_input != NULL)
+			memcpy(r->d_input, d_output, sizeof(float) * (size_t) r->n * value->count);
+		return EDDH_OK;
+	}
+	memcpy(r->arena + value->gradient, d_output, sizeof(float) * (size_t) r->n * value->count);
+	for (uint32_t s = plan->n_steps; s-- > 0;)
+	{
+		if (plan->steps[s].node < r->first_node)
+			break;
+		if (eddh_stopped(stop))
+			return eddh_fail(err, EDDH_STOPPED, "stopped");
+		backward_step(r, &plan->steps[s]);
+	}
+	return EDDH_OK;
+}
+
+eddh_code
+nn_backward(const nn_plan *plan, int n, const float *input, float *arena, const float *d_output, float *d_weights,
+			float *d_input, const eddh_stop *stop, eddh_error *err)
+{
+	run r = { .plan = plan, .n = n, .input = input, .arena = arena, .d_input = d_input, .d_weights = d_weights };
+
+	return backward(&r, d_output, stop, err);
+}
+
+eddh_code
+nn_backward_from(const nn_plan *plan, uint32_t first_node, int n, const float *input, float *arena,
+				 const float *d_output, float *d_weights, const eddh_stop *stop, eddh_error *err)
+{
+	run r = { .plan = plan, .n = n, .input = input, .arena = arena, .d_weights = d_weights, .first_node = first_node };
+
+	if (first_node >= plan->graph->n_nodes)
+		return EDDH_OK;
+	r.d_base = plan->graph->nodes[first_node].w;
+	return backward(&r, d_output, stop, err);
+}
