@@ -208,8 +208,9 @@ infer_binary(nn_graph *graph, nn_node *node, eddh_error *err)
 			if (node->n_edges != 2)
 				return node_fail(graph, node, EDDH_BAD_DATA, err, "%u inputs, needs 2", node->n_edges);
 			b = nn_node_input(graph, node, 1);
-			if (node->broadcast == NN_SAME ? a->ndim != b->ndim || memcmp(a->dim, b->dim, sizeof(a->dim)) != 0
-										   : a->ndim != 3 || b->count != (uint64_t) a->dim[0])
+			if (node->broadcast == NN_SAME
+					? a->ndim != b->ndim || memcmp(a->dim, b->dim, sizeof(a->dim)) != 0
+					: a->ndim != 3 || b->ndim != 3 || b->dim[0] != a->dim[0] || b->count != (uint64_t) b->dim[0])
 				return node_fail(graph, node, EDDH_BAD_DATA, err, "shapes of the inputs differ");
 			break;
 		}
