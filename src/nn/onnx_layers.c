@@ -318,6 +318,7 @@ nn_onnx_read_batchnorm(onnx_reader *reader, const Onnx__NodeProto *proto)
 	producer = graph->tensors[in].producer;
 	if (code == EDDH_OK && producer != NN_NO_TENSOR && nn_op_decays(graph->nodes[producer].op) &&
 		graph->nodes[producer].b_count == channels && graph->nodes[producer].k == (int32_t) channels &&
+		(graph->nodes[producer].op == NN_OP_CONV || graph->tensors[in].ndim == 1) &&
 		nn_onnx_find(reader, proto->input[0])->readers == 1)
 	{
 		/* The layer takes over this node's output name; its own disappears, as its values do. */
