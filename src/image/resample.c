@@ -91,11 +91,11 @@ axis_create(axis *a, uint32_t in, uint32_t out, uint32_t first, uint32_t n, eddh
 			from = 0;
 		if (to > in)
 			to = in;
-		/* Samples that cannot weigh anything are left out, so that same-size input costs one tap. */
-		while (to - from > 1 && kernel((2 * from + 1) * out - centre, den) == 0)
-			from++;
-		while (to - from > 1 && kernel((2 * to - 1) * out - centre, den) == 0)
-			to--;
+		if (in == out) /* the others weigh nothing */
+		{
+			from = first + k;
+			to = from + 1;
+		}
 		for (int64_t j = from; j < to; j++)
 			total += raw[j - from] = kernel((2 * j + 1) * out - centre, den);
 		/* Rounding the running sum, not each weight: they add up to exactly 1, however many and small they are. */
@@ -104,7 +104,7 @@ axis_create(axis *a, uint32_t in, uint32_t out, uint32_t first, uint32_t n, eddh
 			int64_t rounded;
 
 			sum += raw[j - from];
-			rounded = floor_div((sum << (WEIGHT_BITS + 1)) + total, 2 * total);
+			rounded = floor_div(sum * (2 << WEIGHT_BITS) + total, 2 * total);
 			a->weight[used + (size_t) (j - from)] = (int16_t) (rounded - before);
 			before = rounded;
 		}

@@ -271,6 +271,7 @@ make_png(const uint8_t *pixels, int width, int height, size_t row_len, png_optio
 
 	if (setjmp(png_jmpbuf(png)))
 		abort();
+	png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
 	png_set_write_fn(png, &e, make_png_write, make_png_flush);
 	png_set_IHDR(png, meta, (png_uint_32) width, (png_uint_32) height, o.depth > 0 ? o.depth : 8, o.colour_type,
 				 o.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
