@@ -1,0 +1,291 @@
+/*
+ * itq.c: Iterative Quantization. Y. Gong, S. Lazebnik, CVPR 2011; with A. Gordo, F. Perronnin, TPAMI 35(12), 2013 (METHODS 2.2).
+ *
+ * min |B - V R|^2 over B in +-1 and rotations R, V the k principal components: B = sgn(V R); R = U W^T of the singular value decomposition of
+ * V^T B; each step is a minimum over its variable, so the error never rises.
+ */
+#include "hash/itq.h"
+
+#include "hash/linalg.h"
+#include "hash/private.h"
+#include "nn/gemm.h"
+
+#include <string.h>
+
+#define COVARIANCE_COST 2e11 /* multiply-adds; more rows than that buys are sampled */
+#define BLOCK           512
+
+enum
+{
+	PARAM_ITERATIONS
+};
+
+static const hash_param params[] = {
+	[PARAM_ITERATIONS] = { "iterations", 50, 1, 1000, NULL, "alternations of codes and rotation" },
+	{ NULL },
+};
+
+/* ---- Principal components ---- */
+
+typedef struct components
+{
+	double *mean;       /* dim */
+	double *covariance; /* dim x dim */
+	double *values;     /* bits */
+	double *vectors;    /* bits x dim */
+} components;
+
+static void
+components_free(components *c)
+{
+	free(c->mean);
+	free(c->covariance);
+	free(c->values);
+	free(c->vectors);
+}
+
+static eddh_code
+mean_of_rows(const hash_problem *problem, double *mean, eddh_error *err)
+{
+	size_t d = problem->dim;
+
+	for (size_t i = 0; i < problem->rows; i++)
+	{
+		double check = 0;
+
+		for (size_t j = 0; j < d; j++)
+		{
+			mean[j] += problem->features[i * d + j] / (double) problem->rows;
+			check += fabs(problem->features[i * d + j]);
+		}
+		if (!isfinite(check))
+			return eddh_fail(err, EDDH_NUMERIC, "features of row %zu are not finite", i);
+	}
+	return EDDH_OK;
+}
+
+/* Products of centred rows in float, a block at a time, sums of blocks in double. Rows are taken at equal steps where all are too many. */
+static eddh_code
+covariance_of_rows(const hash_problem *problem, const double *mean, double *covariance, eddh_error *err)
+{
+	size_t d = problem->dim;
+	double affordable = COVARIANCE_COST / ((double) d * (double) d);
+	size_t rows = (double) problem->rows > affordable ? (size_t) affordable : problem->rows;
+	float *block = hash_alloc(BLOCK, d, sizeof *block);
+	float *product = hash_alloc(d, d, sizeof *product);
+	eddh_code code = EDDH_OK;
+
+	if (block == NULL || product == NULL)
+		code = hash_no_memory(err, "the covariance of features");
+	for (size_t first = 0; code == EDDH_OK && first < rows; first += BLOCK)
+	{
+		size_t count = rows - first < BLOCK ? rows - first : BLOCK;
+
+		if (eddh_stopped(problem->stop))
+		{
+			code = eddh_fail(err, EDDH_STOPPED, "stopped");
+			break;
+		}
+		for (size_t i = 0; i < count; i++)
+		{
+			size_t row = (size_t) ((double) (first + i) / (double) rows * (double) problem->rows);
+
+			for (size_t j = 0; j < d; j++)
+				block[i * d + j] = (float) (problem->features[row * d + j] - mean[j]);
+		}
+		nn_gemm(true, false, d, d, count, 1, block, d, block, d, 0, product, d);
+		for (size_t i = 0; i < d * d; i++)
+			covariance[i] += product[i];
+	}
+	for (size_t i = 0; i < d * d && code == EDDH_OK; i++)
+		covariance[i] /= (double) rows;
+	free(block);
+	free(product);
+	return code;
+}
+
+static eddh_code
+find_components(const hash_problem *problem, components *c, eddh_error *err)
+{
+	size_t d = problem->dim, k = problem->bits;
+	eddh_code code;
+
+	c->mean = hash_alloc(d, 1, sizeof *c->mean);
+	c->covariance = hash_alloc(d, d, sizeof *c->covariance);
+	c->values = hash_alloc(k, 1, sizeof *c->values);
+	c->vectors = hash_alloc(k, d, sizeof *c->vectors);
+	if (c->mean == NULL || c->covariance == NULL || c->values == NULL || c->vectors == NULL)
+		return hash_no_memory(err, "principal components");
+	code = mean_of_rows(problem, c->mean, err);
+	if (code == EDDH_OK)
+		code = covariance_of_rows(problem, c->mean, c->covariance, err);
+	if (code == EDDH_OK)
+		code = hash_eigen_top(d, c->covariance, k, problem->seed, c->values, c->vectors, problem->stop, err);
+	if (code == EDDH_OK && !(c->values[0] > 0))
+		code = eddh_fail(err, EDDH_NUMERIC, "all features are equal");
+	return code;
+}
+
+/* ---- Rotation ---- */
+
+eddh_code
+hash_itq_round(size_t rows, int bits, const float *v, double *rotation, double *error, eddh_rng *rng, eddh_error *err)
+{
+	size_t k = bits;
+	double *block = hash_alloc(BLOCK, k, sizeof *block);
+	double *turned = hash_alloc(BLOCK, k, sizeof *turned);
+	double *cross = hash_alloc(k, k, sizeof *cross);
+	eddh_code code = EDDH_OK;
+
+	*error = 0;
+	if (block == NULL || turned == NULL || cross == NULL)
+		code = hash_no_memory(err, "a rotation");
+	for (size_t first = 0; code == EDDH_OK && first < rows; first += BLOCK)
+	{
+		size_t count = rows - first < BLOCK ? rows - first : BLOCK;
+
+		for (size_t i = 0; i < count * k; i++)
+			block[i] = v[first * k + i];
+		nn_dgemm(false, false, count, k, k, 1, block, k, rotation, k, 0, turned, k);
+		for (size_t i = 0; i < count * k; i++)
+		{
+			double bit = turned[i] >= 0 ? 1 : -1;
+
+			*error += (turned[i] - bit) * (turned[i] - bit);
+			turned[i] = bit;
+		}
+		nn_dgemm(true, false, k, k, count, 1, block, k, turned, k, 1, cross, k);
+	}
+	*error /= (double) rows * bits;
+	if (code == EDDH_OK)
+		code = hash_nearest_rotation(k, cross, rotation, rng, err);
+	free(block);
+	free(turned);
+	free(cross);
+	return code;
+}
+
+static eddh_code
+rotate(const hash_problem *problem, const float *v, double *rotation, eddh_error *err)
+{
+	size_t k = problem->bits;
+	int iterations = (int) problem->values[PARAM_ITERATIONS];
+	eddh_code code = EDDH_OK;
+	eddh_rng rng;
+
+	eddh_rng_seed_stream(&rng, problem->seed, UINT64_C(0x1790));
+	for (size_t i = 0; i < k * k; i++)
+		rotation[i] = eddh_rng_normal(&rng);
+	hash_orthonormalise(k, k, rotation, &rng);
+	for (int i = 1; code == EDDH_OK && i <= iterations; i++)
+	{
+		double error;
+
+		if (eddh_stopped(problem->stop))
+			return eddh_fail(err, EDDH_STOPPED, "stopped");
+		code = hash_itq_round(problem->rows, problem->bits, v, rotation, &error, &rng, err);
+		if (code == EDDH_OK)
+			hash_log(problem, "quantisation", i, error);
+		hash_progress(problem, "train", i, iterations);
+	}
+	return code;
+}
+
+/* w = R^T W (bits x dim), b = -w mean. */
+static eddh_code
+compose(const hash_problem *problem, const components *c, const double *rotation, hash_linear *linear, eddh_error *err)
+{
+	size_t d = problem->dim, k = problem->bits;
+	double *w = hash_alloc(k, d, sizeof *w);
+
+	linear->dim = problem->dim;
+	linear->bits = problem->bits;
+	linear->w = hash_alloc(k, d, sizeof *linear->w);
+	linear->b = hash_alloc(k, 1, sizeof *linear->b);
+	if (w == NULL || linear->w == NULL || linear->b == NULL)
+	{
+		free(w);
+		hash_linear_clear(linear);
+		return hash_no_memory(err, "the hash layer");
+	}
+	nn_dgemm(true, false, k, d, k, 1, rotation, k, c->vectors, d, 0, w, d);
+	for (size_t i = 0; i < k; i++)
+	{
+		double offset = 0;
+
+		for (size_t j = 0; j < d; j++)
+		{
+			linear->w[i * d + j] = (float) w[i * d + j];
+			offset += w[i * d + j] * c->mean[j];
+		}
+		linear->b[i] = (float) -offset;
+	}
+	free(w);
+	return EDDH_OK;
+}
+
+static eddh_code
+train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
+{
+	size_t d = problem->dim, k = problem->bits;
+	components c = { 0 };
+	hash_linear projection = { 0 };
+	double *rotation = NULL;
+	float *v = NULL;
+	eddh_code code;
+
+	memset(linear, 0, sizeof *linear);
+	if (problem->features == NULL)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "ITQ needs features of a trained backbone");
+	if (problem->bits < HASH_BITS_MIN || problem->bits > HASH_BITS_MAX || problem->bits > problem->dim)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT,
+						 "ITQ needs %d to %d bits, at most the %d dimensions of the features, not %d", HASH_BITS_MIN,
+						 HASH_BITS_MAX, problem->dim, problem->bits);
+	if (problem->rows < 2)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "ITQ needs at least 2 rows, not %zu", problem->rows);
+	hash_progress(problem, "components", 0, 1);
+	code = find_components(problem, &c, err);
+	if (code == EDDH_OK)
+	{
+		rotation = hash_alloc(k, k, sizeof *rotation);
+		v = hash_alloc(problem->rows, k, sizeof *v);
+		if (rotation == NULL || v == NULL)
+			code = hash_no_memory(err, "projections of the features");
+	}
+	if (code == EDDH_OK)
+	{
+		/* Projected by the unrotated layer in one product, with the mean in the bias. */
+		for (size_t i = 0; i < k; i++)
+			rotation[i * k + i] = 1;
+		code = compose(problem, &c, rotation, &projection, err);
+	}
+	if (code == EDDH_OK)
+	{
+		for (size_t i = 0; i < problem->rows; i++)
+			memcpy(v + i * k, projection.b, k * sizeof *v);
+		nn_gemm(false, true, problem->rows, k, d, 1, problem->features, d, projection.w, d, 1, v, k);
+		code = rotate(problem, v, rotation, err);
+	}
+	if (code == EDDH_OK)
+		code = compose(problem, &c, rotation, linear, err);
+	hash_linear_clear(&projection);
+	components_free(&c);
+	free(rotation);
+	free(v);
+	return code;
+}
+
+const hash_method hash_itq_method = {
+	.name = "itq",
+	.title = "Iterative Quantization",
+	.paper = "Y. Gong, S. Lazebnik, A. Gordo, F. Perronnin: Iterative Quantization: A Procrustean Approach to Learning "
+			 "Binary Codes for "
+			 "Large-Scale Image Retrieval, TPAMI 35(12), 2013 (CVPR 2011)",
+	.notes = "Needs no labels, and at most as many bits as the features have dimensions. The covariance of very many "
+			 "rows is taken from every "
+			 "m-th of them.",
+	.needs_labels = false,
+	.needs_net = false,
+	.params = params,
+	.train = train,
+};

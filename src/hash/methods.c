@@ -1,0 +1,157 @@
+/* methods.c: the table of methods, their parameters from text, and what they share. */
+#include "hash/private.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const hash_method *const methods[] = {
+	&hash_eddh_method,
+	&hash_itq_method,
+	&hash_class_codes_method,
+};
+
+const hash_method *
+hash_method_at(int i)
+{
+	if (i < 0 || (size_t) i >= sizeof methods / sizeof methods[0])
+		return NULL;
+	return methods[i];
+}
+
+const hash_method *
+hash_method_find(const char *name)
+{
+	const hash_method *method;
+
+	for (int i = 0; (method = hash_method_at(i)) != NULL; i++)
+	{
+		if (strcmp(method->name, name) == 0)
+			return method;
+	}
+	return NULL;
+}
+
+int
+hash_param_count(const hash_method *method)
+{
+	int count = 0;
+
+	while (method->params[count].name != NULL)
+		count++;
+	return count;
+}
+
+/* Index of text among "a|b|c", or -1. */
+static int
+choice_index(const char *choices, const char *text)
+{
+	size_t len = strlen(text);
+	int index = 0;
+
+	for (const char *at = choices;; index++)
+	{
+		size_t span = strcspn(at, "|");
+
+		if (span == len && memcmp(at, text, len) == 0)
+			return index;
+		if (at[span] == '\0')
+			return -1;
+		at += span + 1;
+	}
+}
+
+eddh_code
+hash_param_parse(const hash_param *param, const char *text, double *value, eddh_error *err)
+{
+	char *end;
+	double number;
+
+	if (param->choices != NULL)
+	{
+		int index = choice_index(param->choices, text);
+
+		if (index < 0)
+			return eddh_fail(err, EDDH_BAD_ARGUMENT, "parameter \"%s\" must be one of %s, not \"%.40s\"", param->name,
+							 param->choices, text);
+		*value = index;
+		return EDDH_OK;
+	}
+	number = strtod(text, &end);
+	if (end == text || end[strspn(end, " \t\n")] != '\0' || !isfinite(number))
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "parameter \"%s\" must be a number, not \"%.40s\"", param->name, text);
+	if (number < param->min || number > param->max)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "parameter \"%s\" must be between %g and %g, not %g", param->name,
+						 param->min, param->max, number);
+	*value = number;
+	return EDDH_OK;
+}
+
+void
+hash_say(const hash_problem *problem, const char *fmt, ...)
+{
+	char message[512];
+	va_list args;
+
+	if (problem->say == NULL)
+		return;
+	va_start(args, fmt);
+	vsnprintf(message, sizeof message, fmt, args);
+	va_end(args);
+	problem->say(problem->arg, message);
+}
+
+void
+hash_linear_clear(hash_linear *linear)
+{
+	free(linear->w);
+	free(linear->b);
+	memset(linear, 0, sizeof *linear);
+}
+
+eddh_code
+hash_check_supervised(const hash_problem *problem, eddh_error *err)
+{
+	const hash_labels *labels = problem->labels;
+	int first = -1;
+	bool several = false;
+	size_t labelled = 0;
+
+	if (problem->bits < HASH_BITS_MIN || problem->bits > HASH_BITS_MAX)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "bits must be between %d and %d, not %d", HASH_BITS_MIN, HASH_BITS_MAX,
+						 problem->bits);
+	if (labels == NULL || labels->rows != problem->rows)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "this method needs the labels of all rows");
+	if (problem->net == NULL)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "this method needs a network to train");
+	for (size_t i = 0; i < problem->rows; i++)
+	{
+		int label = hash_labels_next(labels, i, 0);
+
+		if (label < 0)
+			continue;
+		labelled++;
+		if (first < 0)
+			first = label;
+		several = several || label != first || hash_labels_next(labels, i, label + 1) >= 0;
+	}
+	if (labelled == 0)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "no row has a label");
+	if (!several)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "all labelled rows are of one class");
+	return EDDH_OK;
+}
+
+eddh_code
+hash_pack(int bits, const float *u, uint8_t *code, eddh_error *err)
+{
+	memset(code, 0, (bits + 7) / 8);
+	for (int j = 0; j < bits; j++)
+	{
+		if (isnan(u[j]))
+			return eddh_fail(err, EDDH_NUMERIC, "output %d of the network is not a number", j + 1);
+		if (u[j] >= 0)
+			code[j / 8] |= (uint8_t) (0x80 >> (j % 8));
+	}
+	return EDDH_OK;
+}

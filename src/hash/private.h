@@ -1,0 +1,108 @@
+/* private.h: what the files of hash/ share and nobody else sees. */
+#ifndef EDDH_HASH_PRIVATE_H
+#define EDDH_HASH_PRIVATE_H
+
+#include "hash/hash.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- Memory ---- */
+
+/* Zeroed a x b elements; NULL if there is no memory or the size overflows. At least one byte, so that NULL always means failure. */
+static inline void *
+hash_alloc(size_t a, size_t b, size_t size)
+{
+	size_t count, bytes;
+
+	if (!eddh_size_mul(a, b, &count) || !eddh_size_mul(count, size, &bytes))
+		return NULL;
+	return calloc(bytes > 0 ? bytes : 1, 1);
+}
+
+static inline eddh_code
+hash_no_memory(eddh_error *err, const char *what)
+{
+	return eddh_fail(err, EDDH_NO_MEMORY, "not enough memory for %s", what);
+}
+
+/* ---- Labels ---- */
+
+/* The smallest label >= from of a row, or -1: for (c = next(l, i, 0); c >= 0; c = next(l, i, c + 1)). */
+extern int hash_labels_next(const hash_labels *labels, size_t row, int from);
+
+static inline bool
+hash_labels_empty(const hash_labels *labels, size_t row)
+{
+	if (labels->single != NULL)
+		return labels->single[row] < 0;
+	return hash_labels_next(labels, row, 0) < 0;
+}
+
+/* ---- tanh (METHODS 1.11.2) ---- */
+
+/* 1 - tanh(u)^2 without cancellation: 1 - f * f is exactly 0 in float from |u| = 9 on. */
+static inline double
+hash_tanh_slope(double u)
+{
+	double e = exp(-2 * fabs(u));
+
+	return 4 * e / ((1 + e) * (1 + e));
+}
+
+/* ---- Class codes (class_codes.c): the regression that EDDH's warm-up and the method class_codes share ---- */
+
+/* codes (classes x bits) of +-1: Hadamard rows as far as they go, else random (METHODS 1.8). */
+typedef enum hash_code_start
+{
+	HASH_START_HADAMARD,
+	HASH_START_RANDOM
+} hash_code_start;
+
+extern eddh_code hash_class_codes_draw(hash_code_start start, int classes, int bits, uint64_t seed, double *codes,
+									   eddh_error *err);
+
+/* tanh(u) towards the mean code of the row's classes; rows without a label do not pull. arg of hash_class_codes_gradient. */
+typedef struct hash_regression
+{
+	int bits;
+	const hash_labels *labels;
+	const double *codes; /* classes x bits */
+} hash_regression;
+
+extern eddh_code hash_class_codes_gradient(void *arg, int n, const uint32_t *rows, const float *u, float *du,
+										   double *loss, eddh_error *err);
+
+/*
+ * Length of a row's gradient with respect to tanh(u) at u = 0, for every supervised method: what makes one learning rate do for
+ * all n, k and c. A bit's share is then 2 at 64 bits, the gradient of (f - b)^2 at f = 0.
+ */
+#define HASH_GRADIENT_LENGTH 16.0
+
+/* Refuses what no supervised method can learn from: no labels, no net, one class only, fewer rows than asked. */
+extern eddh_code hash_check_supervised(const hash_problem *problem, eddh_error *err);
+
+/* ---- The methods ---- */
+
+extern const hash_method hash_eddh_method;
+extern const hash_method hash_itq_method;
+extern const hash_method hash_class_codes_method;
+
+/* A remark for the user, printf-like; does nothing without problem->say. */
+extern void hash_say(const hash_problem *problem, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static inline void
+hash_log(const hash_problem *problem, const char *measure, int step, double value)
+{
+	if (problem->log != NULL)
+		problem->log(problem->arg, measure, step, value);
+}
+
+static inline void
+hash_progress(const hash_problem *problem, const char *phase, int done, int total)
+{
+	if (problem->progress != NULL)
+		problem->progress(problem->arg, phase, done, total);
+}
+
+#endif /* EDDH_HASH_PRIVATE_H */
