@@ -150,11 +150,16 @@ nn_graph_add_node(nn_graph *graph, const nn_node *node, const char *name, int n_
 	made.n_edges = (uint32_t) n_inputs;
 	for (int i = 0; i < n_inputs; i++)
 		graph->edges[graph->n_edges++] = inputs[i];
-	if ((code = nn_shape_infer(graph, &made, err)) != EDDH_OK)
-		return code;
+	code = nn_shape_infer(graph, &made, err);
 	room = (size_t) made.w_count + (size_t) made.b_count;
-	if ((code = RESERVE(graph, weights, cap_weights, n_weights, room, err)) != EDDH_OK)
+	if (code == EDDH_OK)
+		code = RESERVE(graph, weights, cap_weights, n_weights, room, err);
+	if (code != EDDH_OK)
+	{
+		graph->n_edges = made.first_edge;
+		graph->n_tensors--;
 		return code;
+	}
 	made.w = graph->n_weights;
 	made.b = made.w + made.w_count;
 	graph->n_weights += room;

@@ -112,7 +112,7 @@ extern eddh_code nn_graph_set_input(nn_graph *graph, const char *name, int ndim,
 
 /*
  * Appends *node (op and attributes filled; name, edges, output and weights' offsets are set here) reading `inputs`, makes its output tensor, infers its shape
- * and takes room for w_count + b_count weights, uninitialised. *output is the new tensor; the node is the last of nodes.
+ * and takes room for w_count + b_count weights, uninitialised. *output is the new tensor; the node is the last of nodes. After an error the graph is as before.
  */
 extern eddh_code nn_graph_add_node(nn_graph *graph, const nn_node *node, const char *name, int n_inputs,
 								   const uint32_t *inputs, const char *output_name, uint32_t *output, eddh_error *err);
