@@ -108,6 +108,8 @@ use_stage() {
 start_server() {
 	local name=$1 data="$work/$1/data"
 	shift
+	# The server's user may not be able to enter the repository, and initdb warns of that.
+	pushd "$work" >/dev/null
 	as_server mkdir -m 700 "$work/$name"
 	as_server initdb -D "$data" -U postgres -A trust -E UTF8 --no-locale -N >"$work/initdb.log" 2>&1 ||
 		{ cat "$work/initdb.log"; die "initdb failed"; }
@@ -118,5 +120,6 @@ start_server() {
 	} | as_server tee -a "$data/postgresql.conf" >/dev/null
 	as_server pg_ctl -D "$data" -l "$work/$name/log" -w -t 60 start >/dev/null ||
 		{ cat "$work/$name/log"; die "the private server did not start"; }
+	popd >/dev/null
 	export PGHOST="$work/$name" PGPORT=5432 PGUSER=postgres
 }

@@ -3,7 +3,7 @@
  * still runs on any x86-64. See kernels.h.
  *
  * Codes of 8, 16 and 32 bytes (64, 128 and 256 bits) are the common ones: for them a register holds several codes and yields
- * several distances. Other lengths go code by code.
+ * several distances. Other lengths go code by code. Words are little-endian here: shifts that drop bytes rely on it.
  */
 #include "bits/kernels_private.h"
 
@@ -24,8 +24,33 @@ popcnt_words(size_t len, const uint8_t *a, const uint8_t *b)
 	for (; i + 8 <= len; i += 8)
 		distance += (uint64_t) _mm_popcnt_u64(bits_load64(a + i) ^ bits_load64(b + i));
 	if (i < len)
-		distance += (uint64_t) _mm_popcnt_u64(bits_load_tail(len - i, a + i) ^ bits_load_tail(len - i, b + i));
+	{
+		if (len > 8)
+		{
+			/* The last eight bytes in one load; those counted before are the low ones, and are shifted out. */
+			uint64_t difference = bits_load64(a + len - 8) ^ bits_load64(b + len - 8);
+
+			distance += (uint64_t) _mm_popcnt_u64(difference >> 8 * (8 - (len - i)));
+		}
+		else
+			distance += (uint64_t) _mm_popcnt_u64(bits_load_tail(len, a) ^ bits_load_tail(len, b));
+	}
 	return distance;
+}
+
+/* Codes of less than a word, loaded as words while that stays inside the array; what belongs to the next codes is shifted out. */
+POPCNT static void
+popcnt_distances_short(size_t len, size_t n, const uint8_t *query, const uint8_t *codes, uint32_t *out)
+{
+	int foreign = 8 * (8 - (int) len);
+	uint64_t q = 0;
+	size_t i = 0;
+
+	memcpy(&q, query, len);
+	for (; (i * len) + 8 <= n * len; i++)
+		out[i] = (uint32_t) _mm_popcnt_u64((bits_load64(codes + i * len) ^ q) << foreign);
+	for (; i < n; i++)
+		out[i] = (uint32_t) popcnt_words(len, query, codes + i * len);
 }
 
 POPCNT static uint64_t
@@ -53,8 +78,11 @@ popcnt_distances(size_t len, size_t n, const uint8_t *query, const uint8_t *code
 				out[i] = (uint32_t) popcnt_words(32, query, codes + i * 32);
 			break;
 		default:
-			for (size_t i = 0; i < n; i++)
-				out[i] = (uint32_t) popcnt_words(len, query, codes + i * len);
+			if (len > 0 && len < 8)
+				popcnt_distances_short(len, n, query, codes, out);
+			else
+				for (size_t i = 0; i < n; i++)
+					out[i] = (uint32_t) popcnt_words(len, query, codes + i * len);
 			break;
 	}
 }
