@@ -5,6 +5,8 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "model/model.h"
+
 PG_MODULE_MAGIC;
 
 void _PG_init(void);
@@ -12,5 +14,6 @@ void _PG_init(void);
 void
 _PG_init(void)
 {
+	ModelInit();
 	MarkGUCPrefixReserved("eddh");
 }

@@ -19,6 +19,9 @@ extern int EddhErrorSqlState(eddh_code code);
  */
 extern void EddhReport(const eddh_error *err, const char *what) pg_attribute_noreturn();
 
+/* The same as a WARNING. */
+extern void EddhWarn(const eddh_error *err, const char *what);
+
 /* EddhReport unless code is EDDH_OK. */
 #define EDDH_CHECK(call, err, what)    \
 	do                                 \

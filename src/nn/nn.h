@@ -65,6 +65,9 @@ extern const char *nn_graph_default_cut(const nn_graph *graph);
 extern eddh_code nn_graph_join(const nn_graph *prefix, const nn_graph *suffix, nn_graph **out, eddh_error *err);
 extern eddh_code nn_graph_copy(const nn_graph *graph, nn_graph **out, eddh_error *err);
 
+/* Renames the output tensor, so that users of an exported file find it. EDDH_BAD_ARGUMENT if another tensor is called so. */
+extern eddh_code nn_graph_name_output(nn_graph *graph, const char *name, eddh_error *err);
+
 /* ---- Architectures written by code (arch.c) ---- */
 
 /* CNN-F to fc7 (Chatfield et al. 2014; METHODS 4.1), output 4096, input 3x224x224; seeded initialisers. 56,737,536 parameters. */
