@@ -81,11 +81,11 @@ GRANT SELECT ON eddh_methods TO PUBLIC;
 
 CREATE FUNCTION eddh_evaluate(queries regclass, database regclass, code_column name, label_column name, top integer DEFAULT NULL,
 							  OUT measure text, OUT value double precision) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'eddh_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 16;
+	AS 'MODULE_PATHNAME', 'eddh_evaluate' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 16;
 COMMENT ON FUNCTION eddh_evaluate(regclass, regclass, name, name, integer) IS 'tie-aware measures of ranking database rows by the distance of their code from each query row; one table for both: each row is left out of its own ranking';
 
 CREATE FUNCTION eddh_pr_curve(queries regclass, database regclass, code_column name, label_column name,
 							  OUT radius integer, OUT macro_precision double precision, OUT macro_recall double precision,
 							  OUT micro_precision double precision, OUT micro_recall double precision) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'eddh_pr_curve' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 65;
+	AS 'MODULE_PATHNAME', 'eddh_pr_curve' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 65;
 COMMENT ON FUNCTION eddh_pr_curve(regclass, regclass, name, name) IS 'precision and recall within each Hamming radius: macro = mean over queries, micro = all pairs pooled';

@@ -112,7 +112,7 @@ ModelListUsable(ModelTable table)
 	ModelReleaseSnapshot(snapshot);
 	table_close(relation, AccessShareLock);
 	if (shown == 0)
-		return pstrdup(is_model ? "There is no model yet that you may use: eddh_train makes one." :
-								  "There is no backbone that you may use.");
+		return pstrdup(is_model ? "There is no model yet that you may use: eddh_train makes one."
+								: "There is no backbone that you may use.");
 	return psprintf(is_model ? "The models you may use are: %s." : "The backbones you may use are: %s.", list.data);
 }

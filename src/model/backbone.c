@@ -36,9 +36,9 @@ FromTuple(HeapTuple tuple, Relation relation)
 	ModelTupleSha(tuple, relation, BACKBONE_SHA, backbone->sha);
 	metadata = heap_getattr(tuple, BACKBONE_METADATA, RelationGetDescr(relation), &isnull);
 	if (isnull || ModelPrepFromJsonb(DatumGetJsonbP(metadata), &backbone->prep, &err) != EDDH_OK)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("the metadata of backbone \"%s\" are damaged", backbone->name),
-						isnull ? 0 : errdetail("%s.", err.message)));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("the metadata of backbone \"%s\" are damaged", backbone->name),
+				 isnull ? 0 : errdetail("%s.", err.message)));
 	return backbone;
 }
 
@@ -58,16 +58,16 @@ ModelFindBackbone(const char *name)
 	HeapTuple tuple;
 
 	if (name == NULL)
-		name = ModelSettingBackbone != NULL && ModelSettingBackbone[0] != '\0' ? ModelSettingBackbone :
-																				 MODEL_DEFAULT_BACKBONE;
+		name = ModelSettingBackbone != NULL && ModelSettingBackbone[0] != '\0' ? ModelSettingBackbone
+																			   : MODEL_DEFAULT_BACKBONE;
 	tuple = ModelRowByName(relation, MODEL_TABLE_BACKBONE, name, snapshot);
 	if (!HeapTupleIsValid(tuple))
 		UnknownBackbone(name);
 	backbone = FromTuple(tuple, relation);
 	if (!ModelMayUse(backbone->id, backbone->owner, snapshot))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for backbone \"%s\"", name),
-						errhint("Its owner can grant it: SELECT eddh_grant_backbone(%s, %s);",
-								quote_literal_cstr(name), quote_literal_cstr(ModelCurrentRole()))));
+						errhint("Its owner can grant it: SELECT eddh_grant_backbone(%s, %s);", quote_literal_cstr(name),
+								quote_literal_cstr(ModelCurrentRole()))));
 	ModelReleaseSnapshot(snapshot);
 	table_close(relation, AccessShareLock);
 	return backbone;
@@ -103,9 +103,10 @@ ModelReadBackbone(const ModelBackbone *backbone, uint64 seed)
 	else
 		elog(ERROR, "%s is built in, but not in this library", what);
 	if (nn_graph_output_shape(holder->graph).count != backbone->features ||
-		nn_graph_parameters(holder->graph) != backbone->parameters ||
-		nn_graph_macs(holder->graph) != backbone->macs)
-		elog(ERROR, "the row of %s in eddh_catalog.backbone contradicts this library: %zu features, %zu parameters, " UINT64_FORMAT " macs",
+		nn_graph_parameters(holder->graph) != backbone->parameters || nn_graph_macs(holder->graph) != backbone->macs)
+		elog(ERROR,
+			 "the row of %s in eddh_catalog.backbone contradicts this library: %zu features, %zu "
+			 "parameters, " UINT64_FORMAT " macs",
 			 what, nn_graph_output_shape(holder->graph).count, nn_graph_parameters(holder->graph),
 			 (uint64) nn_graph_macs(holder->graph));
 	return holder->graph;
@@ -114,8 +115,8 @@ ModelReadBackbone(const ModelBackbone *backbone, uint64 seed)
 int64
 ModelImportBackbone(const char *name, const uint8 *onnx, size_t len, Jsonb *options)
 {
-	static const char *const allowed[] = { "cut",  "input_size", "resize", "resize_short", "channels",
-										   "mean", "std",        "trained", NULL };
+	static const char *const allowed[] = { "cut", "input_size", "resize", "resize_short", "channels", "mean",
+										   "std", "trained",    NULL };
 	ModelImported imported;
 	Relation relation;
 	Snapshot snapshot;
@@ -212,10 +213,9 @@ ModelDropBackbone(const char *name)
 	ModelCheckOwner("backbone", name, backbone->owner);
 	dependents = Dependents(backbone->id, snapshot);
 	if (dependents != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot drop backbone \"%s\" because models are built on it", name),
-				 errdetail("Models: %s.", dependents), errhint("Drop them with eddh_drop_model first.")));
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("cannot drop backbone \"%s\" because models are built on it", name),
+						errdetail("Models: %s.", dependents), errhint("Drop them with eddh_drop_model first.")));
 	ModelReleaseSnapshot(snapshot);
 	CatalogTupleDelete(relation, &tuple->t_self);
 	table_close(relation, RowExclusiveLock);

@@ -198,9 +198,9 @@ WriteAll(int fd, const char *path, const void *bytes, size_t len)
 		{
 			if (errno == 0)
 				errno = ENOSPC;
-			ereport(ERROR,
-					(errcode_for_file_access(), errmsg("could not write file \"%s\": %m", path),
-					 errhint("Every network in use needs its size (eddh_models.bytes, eddh_backbones.bytes) in the server's temporary folder.")));
+			ereport(ERROR, (errcode_for_file_access(), errmsg("could not write file \"%s\": %m", path),
+							errhint("Every network in use needs its size (eddh_models.bytes, eddh_backbones.bytes) in "
+									"the server's temporary folder.")));
 		}
 		from += written;
 		len -= written;
@@ -240,8 +240,7 @@ OpenNew(const char *path)
 	{
 		/* Made on first use by whoever comes first, sorts included. */
 		if (MakePGDirectory(CACHE_FOLDER) != 0 && errno != EEXIST)
-			ereport(ERROR,
-					(errcode_for_file_access(), errmsg("could not create directory \"%s\": %m", CACHE_FOLDER)));
+			ereport(ERROR, (errcode_for_file_access(), errmsg("could not create directory \"%s\": %m", CACHE_FOLDER)));
 		fd = OpenTransientFile(path, flags);
 	}
 	if (fd < 0)
@@ -277,8 +276,8 @@ FillFile(const char *path, const uint8 *key, ModelCacheFill fill, void *arg)
 		if (CloseTransientFile(fd) != 0)
 			ereport(ERROR, (errcode_for_file_access(), errmsg("could not close file \"%s\": %m", temporary)));
 		if (rename(temporary, path) != 0)
-			ereport(ERROR, (errcode_for_file_access(),
-							errmsg("could not rename file \"%s\" to \"%s\": %m", temporary, path)));
+			ereport(ERROR,
+					(errcode_for_file_access(), errmsg("could not rename file \"%s\" to \"%s\": %m", temporary, path)));
 	}
 	PG_CATCH();
 	{
@@ -316,7 +315,8 @@ ModelCacheOpen(const uint8 *sha, const char *cut, ModelCacheFill fill, void *arg
 	}
 	if (mapping == NULL)
 		ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("could not map file \"%s\"", path),
-						errhint("Look for a limit on address space (ulimit -v), or for another program that changes the server's temporary files.")));
+						errhint("Look for a limit on address space (ulimit -v), or for another program that changes "
+								"the server's temporary files.")));
 	mapping->users = 1;
 	mapping->next = mappings;
 	mappings = mapping;

@@ -78,8 +78,8 @@ extern HeapTuple ModelRowByName(Relation relation, ModelTable table, const char 
 extern HeapTuple ModelRowById(Relation relation, ModelTable table, int64 id, Snapshot snapshot);
 
 /* An ordered scan of all rows of chunk or object_grant that belong to an object. */
-extern struct SysScanDescData *ModelBeginObjectScan(Relation relation, ModelTable table, int64 object,
-													Relation *index, Snapshot snapshot);
+extern struct SysScanDescData *ModelBeginObjectScan(Relation relation, ModelTable table, int64 object, Relation *index,
+													Snapshot snapshot);
 extern void ModelEndObjectScan(struct SysScanDescData *scan, Relation index);
 
 /*

@@ -154,11 +154,13 @@ ModelReadChunks(int64 object, const uint8 *sha, const char *what, size_t *len, S
 
 	ModelSha(bytes, done, found);
 	if (memcmp(found, sha, MODEL_SHA_BYTES) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("the stored weights of %s are damaged", what),
-				 errdetail("%zu bytes with SHA-256 %s were read where %s was expected.", done, ModelShaHex(found),
-						   ModelShaHex(sha)),
-				 errhint("Restore the rows of eddh_catalog.chunk from a backup, or drop it and train or import it again.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED), errmsg("the stored weights of %s are damaged", what),
+			 errdetail("%zu bytes with SHA-256 %s were read where %s was expected.", done, ModelShaHex(found),
+					   ModelShaHex(sha)),
+			 errhint(
+				 "Restore the rows of eddh_catalog.chunk from a backup, or drop it and train or import it again.")));
 	*len = done;
 	return bytes;
 }

@@ -117,9 +117,8 @@ Finish(ModelEncoder *encoder, const char *what)
 		image_prep_check(&encoder->prep, &err) != EDDH_OK ||
 		first->inputs != (size_t) 3 * encoder->prep.size * encoder->prep.size ||
 		(encoder->n_stages == 2 && first->outputs != last->inputs))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("the parts of %s do not fit each other", what),
-				 errhint("Drop it, and train or import it again.")));
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the parts of %s do not fit each other", what),
+						errhint("Drop it, and train or import it again.")));
 	for (int i = 0; i < encoder->n_stages; i++)
 		arena = Max(arena, nn_plan_arena_size(encoder->stages[i].plan));
 	encoder->arena = AlignedAlloc(encoder->context, arena, 1);

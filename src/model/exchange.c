@@ -62,8 +62,9 @@ ModelCheckName(const char *what, const char *name)
 	size_t len = strlen(name);
 
 	if (len == 0 || len > MODEL_NAME_MAX)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("invalid %s name \"%.*s\"", what, (int) Min(len, 200), name),
-						errdetail("A name has 1 to %d bytes; this one has %zu.", MODEL_NAME_MAX, len)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME), errmsg("invalid %s name \"%.*s\"", what, (int) Min(len, 200), name),
+				 errdetail("A name has 1 to %d bytes; this one has %zu.", MODEL_NAME_MAX, len)));
 }
 
 Datum
@@ -157,13 +158,14 @@ SettlePrep(nn_graph *graph, Jsonb *options, image_prep *prep)
 	eddh_error err;
 
 	if (input.ndim != 3 || input.dim[0] != 3 || input.dim[1] != input.dim[2] || input.dim[1] > IMAGE_MAX_SIDE)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("the network does not take pictures of three channels and equal sides"),
-				 input.ndim == 3 ? errdetail("Its input has the shape N x %d x %d x %d; N x 3 x S x S with S up to %d is wanted.",
-											 input.dim[0], input.dim[1], input.dim[2], IMAGE_MAX_SIDE) :
-								   errdetail("Its input has %d dimensions besides the batch; N x 3 x S x S is wanted.",
-											 input.ndim)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("the network does not take pictures of three channels and equal sides"),
+			 input.ndim == 3
+				 ? errdetail("Its input has the shape N x %d x %d x %d; N x 3 x S x S with S up to %d is wanted.",
+							 input.dim[0], input.dim[1], input.dim[2], IMAGE_MAX_SIDE)
+				 : errdetail("Its input has %d dimensions besides the batch; N x 3 x S x S is wanted.", input.ndim)));
 	snprintf(source.size, sizeof(source.size), "%d", input.dim[1]);
 	EDDH_CHECK(image_prep_parse(PrepFromAnywhere, &source, prep, &err), &err, "cannot tell how to prepare a picture");
 	EDDH_CHECK(image_prep_check(prep, &err), &err, "cannot prepare a picture");
@@ -172,7 +174,8 @@ SettlePrep(nn_graph *graph, Jsonb *options, image_prep *prep)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the file does not say with which mean and std a picture is normalised"),
 				 errhint("Give them as its training had them, on the scale 0 to 255, in the network's channel order: "
-						 "options '{\"mean\": [123.675, 116.28, 103.53], \"std\": [58.395, 57.12, 57.375]}' for most networks trained with PyTorch.")));
+						 "options '{\"mean\": [123.675, 116.28, 103.53], \"std\": [58.395, 57.12, 57.375]}' for most "
+						 "networks trained with PyTorch.")));
 	if (prep->size != input.dim[1])
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("input_size is %d, but the network takes pictures of %d x %d", prep->size, input.dim[1],

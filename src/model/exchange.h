@@ -24,8 +24,7 @@ extern void ModelSerialise(const nn_graph *graph, ModelImported *out);
  * metadata, else (size only) the input's shape; mean and std must be known. features: cut at options.cut, else where nn_graph_default_cut says unless
  * the file's output is called "features"; otherwise the graph stays whole.
  */
-extern nn_graph *ModelReadImport(const uint8 *onnx, size_t len, Jsonb *options, bool features,
-								 ModelImported *imported);
+extern nn_graph *ModelReadImport(const uint8 *onnx, size_t len, Jsonb *options, bool features, ModelImported *imported);
 
 /* 42602 for an empty or too long name; what: "model". */
 extern void ModelCheckName(const char *what, const char *name);

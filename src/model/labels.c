@@ -80,7 +80,8 @@ LabelDictionaryCreate(void)
 	dictionary->context = CurrentMemoryContext;
 	dictionary->capacity = 64;
 	dictionary->names = palloc(sizeof(char *) * dictionary->capacity);
-	dictionary->table = hash_create("eddh labels", 256, &control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	dictionary->table =
+		hash_create("eddh labels", 256, &control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 	return dictionary;
 }
 
@@ -105,10 +106,9 @@ DictionaryNumber(LabelDictionary *dictionary, const char *name)
 	if (entry != NULL)
 		return entry->label;
 	if (dictionary->count >= LABEL_MAX_CLASSES)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the label column has more than %d different labels", LABEL_MAX_CLASSES),
-				 errhint("A label names a kind of picture that many rows share. Is this column a key?")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("the label column has more than %d different labels", LABEL_MAX_CLASSES),
+						errhint("A label names a kind of picture that many rows share. Is this column a key?")));
 	if (dictionary->count == dictionary->capacity)
 	{
 		dictionary->capacity *= 2;
@@ -224,11 +224,10 @@ LabelRowsFinish(LabelRows *rows)
 	eddh_error err;
 
 	if (!eddh_size_mul(rows->rows, ((size_t) classes + 63) / 64 * sizeof(uint64), &bytes) || bytes > MAX_BITMAP_BYTES)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("%zu rows with %d different labels need more than %zu MB", rows->rows, classes,
-						MAX_BITMAP_BYTES >> 20),
-				 errhint("A label names a kind of picture that many rows share. Is this column a key?")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("%zu rows with %d different labels need more than %zu MB", rows->rows, classes,
+							   MAX_BITMAP_BYTES >> 20),
+						errhint("A label names a kind of picture that many rows share. Is this column a key?")));
 	callback->func = FreeLabels;
 	callback->arg = holder;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);

@@ -81,8 +81,8 @@ typedef struct ModelInfo
 	int64 id;
 	char *name;
 	char *owner;
-	int64 backbone;             /* 0 for an imported one */
-	char *cut;                  /* where the head begins: a tensor of the backbone, "" = its output; NULL = the head sees the pixels */
+	int64 backbone; /* 0 for an imported one */
+	char *cut; /* where the head begins: a tensor of the backbone, "" = its output; NULL = the head sees the pixels */
 	uint8 sha[MODEL_SHA_BYTES]; /* of the head's ONNX */
 	char *method;
 	int bits;
@@ -100,7 +100,8 @@ extern void ModelCheckNewName(const char *name, bool replace);
 typedef struct ModelNew
 {
 	const char *name;
-	const ModelBackbone *backbone; /* NULL for an imported model: then cut is NULL and head's metadata say how to prepare a picture */
+	const ModelBackbone
+		*backbone; /* NULL for an imported model: then cut is NULL and head's metadata say how to prepare a picture */
 	/*
 	 * Where the head begins: "" = at the backbone's output (the features), else at this tensor of it; NULL: the head is the whole network. A model on a
 	 * built-in backbone is always stored whole (trunk and head are joined here), so that it never depends on weights made by code.

@@ -69,8 +69,8 @@ ModelFind(const char *name, bool missing_ok)
 		model = FromTuple(tuple, relation);
 		if (!ModelMayUse(model->id, model->owner, snapshot))
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", name),
-							errhint("Its owner can grant it: SELECT eddh_grant_model(%s, %s);", quote_literal_cstr(name),
-									quote_literal_cstr(ModelCurrentRole()))));
+							errhint("Its owner can grant it: SELECT eddh_grant_model(%s, %s);",
+									quote_literal_cstr(name), quote_literal_cstr(ModelCurrentRole()))));
 	}
 	else if (!missing_ok)
 		UnknownModel(name);
@@ -97,8 +97,10 @@ OwnedRow(Relation relation, const char *name, ModelInfo **model)
 static void
 NameTaken(const char *name)
 {
-	ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", name),
-					errhint("Choose another name, drop it with eddh_drop_model, or train with the option {\"replace\": true}.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", name),
+		 errhint("Choose another name, drop it with eddh_drop_model, or train with the option {\"replace\": true}.")));
 }
 
 void
@@ -245,8 +247,8 @@ ModelStore(const ModelNew *model)
 	values[MODEL_ID - 1] = Int64GetDatum(id);
 	values[MODEL_NAME - 1] = CStringGetTextDatum(model->name);
 	/* A replaced model stays its owner's, also where a member of the owning role replaced it. */
-	values[MODEL_OWNER - 1] = CStringGetTextDatum(
-		HeapTupleIsValid(old) ? ModelTupleText(old, relation, MODEL_OWNER) : ModelCurrentRole());
+	values[MODEL_OWNER - 1] =
+		CStringGetTextDatum(HeapTupleIsValid(old) ? ModelTupleText(old, relation, MODEL_OWNER) : ModelCurrentRole());
 	nulls[MODEL_BACKBONE - 1] = model->backbone == NULL;
 	values[MODEL_BACKBONE - 1] = Int64GetDatum(model->backbone == NULL ? 0 : model->backbone->id);
 	nulls[MODEL_CUT - 1] = cut == NULL;
@@ -299,11 +301,10 @@ ModelImport(const char *name, const uint8 *onnx, size_t len, Jsonb *options)
 	graph = ModelReadImport(onnx, len, options, false, &imported);
 	bits = nn_graph_output_shape(graph).count;
 	if (bits < HASH_BITS_MIN || bits > HASH_BITS_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the network has %zu outputs", bits),
-				 errdetail("A model has %d to %d: bit j of a code is 1 where output j is 0 or more.", HASH_BITS_MIN,
-						   HASH_BITS_MAX),
-				 errhint("A network without a hash layer is a backbone: eddh_import_backbone.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the network has %zu outputs", bits),
+						errdetail("A model has %d to %d: bit j of a code is 1 where output j is 0 or more.",
+								  HASH_BITS_MIN, HASH_BITS_MAX),
+						errhint("A network without a hash layer is a backbone: eddh_import_backbone.")));
 	model.bits = (int) bits;
 	model.head = graph;
 	method = nn_graph_metadata(graph, "eddh.method");

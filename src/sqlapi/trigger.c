@@ -1,0 +1,160 @@
+/* trigger.c: eddh_encode_trigger(model, image column, code column [, policy]). */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type_d.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "model/model.h"
+#include "report.h"
+#include "sqlapi/remember.h"
+
+PG_FUNCTION_INFO_V1(eddh_encode_trigger);
+
+static int
+ColumnNumber(Relation relation, const char *name)
+{
+	TupleDesc columns = RelationGetDescr(relation);
+	StringInfoData list;
+
+	for (int i = 0; i < columns->natts; i++)
+		if (!TupleDescAttr(columns, i)->attisdropped && strcmp(NameStr(TupleDescAttr(columns, i)->attname), name) == 0)
+			return i + 1;
+	initStringInfo(&list);
+	for (int i = 0; i < columns->natts; i++)
+		if (!TupleDescAttr(columns, i)->attisdropped)
+			appendStringInfo(&list, "%s\"%s\"", list.len > 0 ? ", " : "", NameStr(TupleDescAttr(columns, i)->attname));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+					errmsg("column \"%s\" of table \"%s\" does not exist", name, RelationGetRelationName(relation)),
+					errhint("Its columns are: %s. The trigger's arguments are: model, image column, code column, "
+							"and optionally what to do with a picture that cannot be decoded (error or null).",
+							list.data)));
+	return 0;
+}
+
+static void
+CheckImageColumn(Relation relation, int column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation), column - 1);
+
+	if (getBaseType(attribute->atttypid) != BYTEAOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("image column \"%s\" of table \"%s\" is of type %s, not bytea", NameStr(attribute->attname),
+						RelationGetRelationName(relation), format_type_be(attribute->atttypid))));
+}
+
+static void
+CheckCodeColumn(Relation relation, int column, const ModelInfo *model)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation), column - 1);
+	int32 length = attribute->atttypmod;
+	Oid type = getBaseTypeAndTypmod(attribute->atttypid, &length);
+
+	if (type != BITOID && type != VARBITOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("code column \"%s\" of table \"%s\" is of type %s, not bit(%d)", NameStr(attribute->attname),
+						RelationGetRelationName(relation), format_type_be(attribute->atttypid), model->bits)));
+	if (length >= 0 && (type == BITOID ? length != model->bits : length < model->bits))
+		ereport(ERROR, (errcode(ERRCODE_STRING_DATA_LENGTH_MISMATCH),
+						errmsg("code column \"%s\" of table \"%s\" has %d bits, model \"%s\" has %d",
+							   NameStr(attribute->attname), RelationGetRelationName(relation), length, model->name,
+							   model->bits),
+						errhint("ALTER TABLE %s ALTER COLUMN %s TYPE bit(%d) USING NULL;",
+								RelationGetRelationName(relation), NameStr(attribute->attname), model->bits)));
+}
+
+/* May the row go in without a code, because of this? */
+static bool
+IsThePicture(eddh_code code)
+{
+	return code == EDDH_BAD_DATA || code == EDDH_OVER_LIMIT || code == EDDH_UNSUPPORTED;
+}
+
+static bool
+NullPolicy(const Trigger *trigger)
+{
+	const char *policy = trigger->tgnargs == 4 ? trigger->tgargs[3] : "error";
+
+	if (trigger->tgnargs < 3 || trigger->tgnargs > 4)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("trigger \"%s\" gives eddh_encode_trigger %d arguments", trigger->tgname, trigger->tgnargs),
+				 errhint("They are: model, image column, code column, and optionally what to do with a picture that "
+						 "cannot be decoded (error or null).")));
+	if (strcmp(policy, "error") != 0 && strcmp(policy, "null") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("trigger \"%s\" says \"%s\" for pictures that cannot be decoded", trigger->tgname, policy),
+				 errhint("The choices are: error, null.")));
+	return strcmp(policy, "null") == 0;
+}
+
+Datum
+eddh_encode_trigger(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	Remembered *remembered;
+	const ModelInfo *model;
+	bool null_policy;
+	HeapTuple row;
+	int image_column;
+	int code_column;
+	Datum image;
+	Datum value = (Datum) 0;
+	bool isnull;
+	bool code_isnull = true;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("eddh_encode_trigger must be called as a trigger")));
+	if (!TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
+		!(TRIGGER_FIRED_BY_INSERT(data->tg_event) || TRIGGER_FIRED_BY_UPDATE(data->tg_event)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" must be BEFORE INSERT OR UPDATE FOR EACH ROW", data->tg_trigger->tgname)));
+
+	null_policy = NullPolicy(data->tg_trigger);
+	image_column = ColumnNumber(data->tg_relation, data->tg_trigger->tgargs[1]);
+	code_column = ColumnNumber(data->tg_relation, data->tg_trigger->tgargs[2]);
+	CheckImageColumn(data->tg_relation, image_column);
+
+	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
+	image = heap_getattr(row, image_column, RelationGetDescr(data->tg_relation), &isnull);
+	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+	{
+		bool old_isnull;
+		Datum old = heap_getattr(data->tg_trigtuple, image_column, RelationGetDescr(data->tg_relation), &old_isnull);
+
+		if (isnull == old_isnull && (isnull || datum_image_eq(image, old, false, -1)))
+			return PointerGetDatum(row);
+	}
+
+	remembered = RememberedOf(fcinfo);
+	model = RememberModel(remembered, data->tg_trigger->tgargs[0]);
+	CheckCodeColumn(data->tg_relation, code_column, model);
+	if (!isnull)
+	{
+		VarBit *code;
+		eddh_error err;
+
+		if (RememberCode(remembered, image, &code, &err))
+		{
+			value = VarBitPGetDatum(code);
+			code_isnull = false;
+		}
+		else if (null_policy && IsThePicture(err.code))
+			EddhWarn(&err, "cannot encode the picture; its code is NULL");
+		else
+			EddhReport(&err, "cannot encode the picture");
+	}
+	return PointerGetDatum(
+		heap_modify_tuple_by_cols(row, RelationGetDescr(data->tg_relation), 1, &code_column, &value, &code_isnull));
+}
