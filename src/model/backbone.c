@@ -10,6 +10,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "model/admin.h"
 #include "model/cache.h"
 #include "model/catalog.h"
 #include "model/exchange.h"

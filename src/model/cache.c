@@ -248,16 +248,30 @@ OpenNew(const char *path)
 	return fd;
 }
 
+/* The whole file under its temporary name, then under its own. */
+static void
+WriteFile(const char *temporary, const char *path, const CacheHeader *header, const uint8 *block)
+{
+	int fd = OpenNew(temporary);
+
+	WriteAll(fd, temporary, header, sizeof(CacheHeader));
+	WriteAll(fd, temporary, block, header->length);
+	if (CloseTransientFile(fd) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not close file \"%s\": %m", temporary)));
+	if (rename(temporary, path) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not rename file \"%s\" to \"%s\": %m", temporary, path)));
+}
+
 static void
 FillFile(const char *path, const uint8 *key, ModelCacheFill fill, void *arg)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "eddh cache fill", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	char temporary[CACHE_PATH + 32];
+	char *temporary = psprintf("%s.%d", path, MyProcPid);
 	CacheHeader header = { .magic = CACHE_MAGIC };
 	nn_graph *graph;
 	uint8 *block;
-	int fd;
 
 	CollectGarbage();
 	graph = fill(arg);
@@ -266,18 +280,9 @@ FillFile(const char *path, const uint8 *key, ModelCacheFill fill, void *arg)
 	block = (uint8 *) TYPEALIGN(64, MemoryContextAllocHuge(context, header.length + 63));
 	nn_flat_write(graph, block);
 	header.crc = Checksum(block, header.length);
-
-	snprintf(temporary, sizeof(temporary), "%s.%d", path, MyProcPid);
-	fd = OpenNew(temporary);
 	PG_TRY();
 	{
-		WriteAll(fd, temporary, &header, sizeof(header));
-		WriteAll(fd, temporary, block, header.length);
-		if (CloseTransientFile(fd) != 0)
-			ereport(ERROR, (errcode_for_file_access(), errmsg("could not close file \"%s\": %m", temporary)));
-		if (rename(temporary, path) != 0)
-			ereport(ERROR,
-					(errcode_for_file_access(), errmsg("could not rename file \"%s\" to \"%s\": %m", temporary, path)));
+		WriteFile(temporary, path, &header, block);
 	}
 	PG_CATCH();
 	{
