@@ -104,27 +104,33 @@ scan_begin(scan *s, const hash_ranking *ranking, eddh_error *err)
 	return hash_no_memory(err, "measuring");
 }
 
+static inline void
+add_distances(size_t n, const uint32_t *d, size_t radii, uint32_t *lanes)
+{
+	uint32_t *l0 = lanes, *l1 = l0 + radii, *l2 = l1 + radii, *l3 = l2 + radii;
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES)
+	{
+		l0[d[i]]++;
+		l1[d[i + 1]]++;
+		l2[d[i + 2]]++;
+		l3[d[i + 3]]++;
+	}
+	for (; i < n; i++)
+		l0[d[i]]++;
+}
+
 /* Adds rows from .. to - 1 of the grouped codes to the lanes of one histogram. */
 static void
 count_range(scan *s, const uint8_t *query, size_t from, size_t to, uint32_t *lanes)
 {
-	uint32_t *l0 = lanes, *l1 = l0 + s->radii, *l2 = l1 + s->radii, *l3 = l2 + s->radii;
-
 	while (from < to)
 	{
-		size_t n = to - from < CHUNK ? to - from : CHUNK, i = 0;
-		const uint32_t *d = s->distance;
+		size_t n = to - from < CHUNK ? to - from : CHUNK;
 
 		bits_distances(s->len, n, query, s->sorted + from * s->len, s->distance);
-		for (; i + LANES <= n; i += LANES)
-		{
-			l0[d[i]]++;
-			l1[d[i + 1]]++;
-			l2[d[i + 2]]++;
-			l3[d[i + 3]]++;
-		}
-		for (; i < n; i++)
-			l0[d[i]]++;
+		add_distances(n, s->distance, s->radii, lanes);
 		from += n;
 	}
 }
@@ -135,22 +141,34 @@ count_tested(scan *s, size_t query_row, const uint8_t *query, uint32_t *relevant
 {
 	const hash_labels *a = s->ranking->query_labels, *b = s->ranking->database_labels;
 	const uint64_t *mine = a->bitmap + query_row * a->words;
-	ptrdiff_t apart = relevant - other;
+	size_t words = a->words;
 
 	for (size_t from = 0; from < s->ranking->database; from += CHUNK)
 	{
 		size_t n = s->ranking->database - from < CHUNK ? s->ranking->database - from : CHUNK;
+		const uint64_t *theirs = b->bitmap + from * words;
+		uint32_t *d = s->distance;
+		uint32_t apart = (uint32_t) (relevant - other);
 
-		bits_distances(s->len, n, query, s->ranking->database_codes + from * s->len, s->distance);
-		for (size_t i = 0; i < n; i++)
+		bits_distances(s->len, n, query, s->ranking->database_codes + from * s->len, d);
+		/* Up to 64 classes, relevance joins the distance in a loop that vectorises. */
+		if (words == 1)
 		{
-			const uint64_t *theirs = b->bitmap + (from + i) * b->words;
-			uint64_t common = 0;
-
-			for (int w = 0; w < a->words; w++)
-				common |= mine[w] & theirs[w];
-			other[(common != 0 ? apart : 0) + (ptrdiff_t) ((i % LANES) * s->radii + s->distance[i])]++;
+			for (size_t i = 0; i < n; i++)
+				d[i] += (*mine & theirs[i]) != 0 ? apart : 0;
 		}
+		else
+		{
+			for (size_t i = 0; i < n; i++)
+			{
+				uint64_t common = 0;
+
+				for (size_t w = 0; w < words; w++)
+					common |= mine[w] & theirs[i * words + w];
+				d[i] += common != 0 ? apart : 0;
+			}
+		}
+		add_distances(n, d, s->radii, other);
 	}
 }
 
@@ -160,7 +178,7 @@ scan_query(scan *s, size_t row, size_t *ranked, size_t *relevant_total)
 {
 	const hash_ranking *ranking = s->ranking;
 	const uint8_t *query = ranking->query_codes + row * s->len;
-	uint32_t *relevant = s->lanes, *other = s->lanes + LANES * s->radii;
+	uint32_t *other = s->lanes, *relevant = s->lanes + LANES * s->radii;
 
 	memset(s->lanes, 0, 2 * LANES * s->radii * sizeof *s->lanes);
 	if (s->sorted != NULL)
