@@ -2,14 +2,20 @@
  * gemm.c: the only file that calls BLAS (a serial OpenBLAS: a backend must never grow threads).
  *
  * BLAS takes int; whatever does not fit goes to the naive twin, which is slow but right.
+ *
+ * A serial OpenBLAS takes its work buffers from a table without a lock, so that two threads of a trainer can get the same one and both compute
+ * nonsense (seen with Debian's 0.3.21). One call at a time, therefore; what training does most has kernels of its own.
  */
 #include "nn/gemm.h"
 
 #include <cblas.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "nn/nn.h"
+
+static pthread_mutex_t blas_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool
 fits_int(size_t m, size_t n, size_t k, size_t lda, size_t ldb, size_t ldc)
@@ -50,8 +56,10 @@ nn_gemm(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, float alpha, c
 		nn_gemm_naive(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 		return;
 	}
+	pthread_mutex_lock(&blas_lock);
 	cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int) m,
 				(int) n, (int) k, alpha, a, (int) lda, b, (int) ldb, beta, c, (int) ldc);
+	pthread_mutex_unlock(&blas_lock);
 }
 
 void
@@ -94,8 +102,10 @@ nn_dgemm(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, double alpha,
 			}
 		return;
 	}
+	pthread_mutex_lock(&blas_lock);
 	cblas_dgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int) m,
 				(int) n, (int) k, alpha, a, (int) lda, b, (int) ldb, beta, c, (int) ldc);
+	pthread_mutex_unlock(&blas_lock);
 }
 
 void
@@ -116,16 +126,18 @@ nn_gemv(bool trans, size_t m, size_t n, const float *a, size_t lda, const float 
 			nn_gemm_naive(false, false, m, 1, n, 1.0f, a, lda, x, 1, beta, y, 1);
 		return;
 	}
+	pthread_mutex_lock(&blas_lock);
 	cblas_sgemv(CblasRowMajor, trans ? CblasTrans : CblasNoTrans, (int) m, (int) n, 1.0f, a, (int) lda, x, 1, beta, y,
 				1);
+	pthread_mutex_unlock(&blas_lock);
 }
 
 const char *
 nn_blas_name(void)
 {
-	/* Written once with the same text by whoever comes first; every writer writes the same bytes. */
 	static char name[64];
 
+	pthread_mutex_lock(&blas_lock);
 	if (name[0] == '\0')
 	{
 		char config[256];
@@ -135,5 +147,6 @@ nn_blas_name(void)
 		sscanf(config, "OpenBLAS %31s", version);
 		snprintf(name, sizeof name, "OpenBLAS %s %s", version, openblas_get_corename());
 	}
+	pthread_mutex_unlock(&blas_lock);
 	return name;
 }

@@ -1,6 +1,8 @@
 /* BLAS against its naive twin. */
 #include "nn_cases.h"
 
+#include <pthread.h>
+
 #include "nn/gemm.h"
 #include "nn/nn.h"
 
@@ -90,6 +92,58 @@ dgemm_and_gemv(void **state)
 	}
 }
 
+/* Products computed side by side are those computed alone, bit for bit. */
+#define PRODUCTS 3000
+
+typedef struct side
+{
+	uint64_t seed;
+	int wrong;
+} side;
+
+static void *
+multiply_twice(void *arg)
+{
+	side *s = arg;
+	eddh_rng rng;
+	float *a = buffer(24 * 24), *b = buffer(24 * 200), *once = buffer(24 * 200), *again = buffer(24 * 200);
+
+	eddh_rng_seed(&rng, s->seed);
+	for (int i = 0; i < PRODUCTS; i++)
+	{
+		size_t m = (size_t) pick(&rng, 1, 24), n = (size_t) pick(&rng, 1, 200), k = (size_t) pick(&rng, 1, 24);
+		bool ta = pick(&rng, 0, 1);
+
+		for (size_t j = 0; j < m * k; j++)
+			a[j] = (float) eddh_rng_uniform(&rng);
+		for (size_t j = 0; j < k * n; j++)
+			b[j] = (float) eddh_rng_uniform(&rng);
+		nn_gemm(ta, false, m, n, k, 1.0f, a, ta ? m : k, b, n, 0.0f, once, n);
+		nn_gemm(ta, false, m, n, k, 1.0f, a, ta ? m : k, b, n, 0.0f, again, n);
+		s->wrong += memcmp(once, again, m * n * sizeof *once) != 0;
+	}
+	free(a);
+	free(b);
+	free(once);
+	free(again);
+	return NULL;
+}
+
+static void
+threads_do_not_disturb_each_other(void **state)
+{
+	side sides[3] = { { 31, 0 }, { 32, 0 }, { 33, 0 } };
+	pthread_t threads[3];
+
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, multiply_twice, &sides[i]), 0);
+	for (int i = 0; i < 3; i++)
+	{
+		pthread_join(threads[i], NULL);
+		assert_int_equal(sides[i].wrong, 0);
+	}
+}
+
 static void
 blas_has_a_name(void **state)
 {
@@ -103,6 +157,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gemm_equals_naive),
 		cmocka_unit_test(dgemm_and_gemv),
+		cmocka_unit_test(threads_do_not_disturb_each_other),
 		cmocka_unit_test(blas_has_a_name),
 	};
 
