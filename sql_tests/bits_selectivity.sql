@@ -60,11 +60,11 @@ RESET plan_cache_mode;
 
 -- Joins, in both directions, and with EXISTS.
 SELECT bits_test_close(bits_test_rows(query), bits_test_count(query), 3, 100) AS self_join
-FROM (VALUES ('SELECT FROM clustered a JOIN clustered b ON a.code <@ hamming_ball(b.code, 4) WHERE a.id <= 500')) q(query);
+FROM (VALUES ('SELECT FROM clustered a JOIN clustered b ON a.code <@ hamming_ball(b.code, 4) WHERE a.id <= 200')) q(query);
 SELECT bits_test_close(bits_test_rows(query), bits_test_count(query), 3, 100) AS commuted
-FROM (VALUES ('SELECT FROM clustered a JOIN clustered b ON hamming_ball(a.code, 4) @> b.code WHERE a.id <= 500')) q(query);
+FROM (VALUES ('SELECT FROM clustered a JOIN clustered b ON hamming_ball(a.code, 4) @> b.code WHERE a.id <= 200')) q(query);
 SELECT bits_test_close(bits_test_rows(query), bits_test_count(query), 1000, 1000) AS unique_codes
-FROM (VALUES ('SELECT FROM uniform a JOIN uniform b ON a.code <@ hamming_ball(b.code, 2) WHERE a.id <= 500')) q(query);
+FROM (VALUES ('SELECT FROM uniform a JOIN uniform b ON a.code <@ hamming_ball(b.code, 2) WHERE a.id <= 200')) q(query);
 SELECT bits_test_rows('SELECT FROM clustered a WHERE EXISTS (SELECT FROM clustered b WHERE a.code <@ hamming_ball(b.code, 4))') > 5000 AS exists_partner,
 	bits_test_rows('SELECT FROM uniform a WHERE EXISTS (SELECT FROM clustered b WHERE a.code <@ hamming_ball(b.code, 0))') < 5000 AS exists_none;
 
