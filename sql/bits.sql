@@ -3,12 +3,18 @@
 -- Operators exist on bit only. A varbit operator would win over the bit operator in expressions that mix both, and no index would
 -- serve them; varbit columns reach these operators by the cast that PostgreSQL applies itself.
 
-CREATE FUNCTION hamming_distance(bit, bit) RETURNS integer
+CREATE FUNCTION bit_hamming_distance(bit, bit) RETURNS integer
 	AS 'MODULE_PATHNAME', 'eddh_hamming_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
-COMMENT ON FUNCTION hamming_distance(bit, bit) IS 'number of differing bits of two bit strings of equal length';
+COMMENT ON FUNCTION bit_hamming_distance(bit, bit) IS 'implementation of <-> operator';
 
-CREATE OPERATOR <-> (LEFTARG = bit, RIGHTARG = bit, FUNCTION = hamming_distance, COMMUTATOR = <->);
+CREATE OPERATOR <-> (LEFTARG = bit, RIGHTARG = bit, FUNCTION = bit_hamming_distance, COMMUTATOR = <->);
 COMMENT ON OPERATOR <-> (bit, bit) IS 'Hamming distance';
+
+-- The function for users takes varbit, to which bit converts by itself: pgvector owns hamming_distance(bit, bit), and both extensions
+-- must fit into one schema.
+CREATE FUNCTION hamming_distance(varbit, varbit) RETURNS integer
+	AS 'MODULE_PATHNAME', 'eddh_hamming_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION hamming_distance(varbit, varbit) IS 'number of differing bits of two bit strings of equal length';
 
 CREATE TYPE hamming_ball;
 

@@ -66,7 +66,7 @@ ORDER BY o.oid::regoperator::text COLLATE "C";
 
 -- No function here may be leakproof: the error tells lengths. All can be indexed, and run in parallel workers.
 SELECT DISTINCT provolatile, proisstrict, proparallel, proleakproof FROM pg_proc
-WHERE proname IN ('hamming_distance', 'bit_in_hamming_ball', 'hamming_ball_contains', 'hamming_ball');
+WHERE proname IN ('bit_hamming_distance', 'bit_in_hamming_ball', 'hamming_ball_contains', 'hamming_ball');
 
 -- The order by distance is that of a sort by the definition.
 SELECT array_agg(id ORDER BY code <-> (SELECT code FROM codes WHERE id = 1), id)

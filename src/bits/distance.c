@@ -1,4 +1,4 @@
-/* distance.c: SQL's hamming_distance(bit, bit) and the operator <->. */
+/* distance.c: the operator <-> and SQL's hamming_distance: one C function, since bit and varbit are stored alike. */
 #include "postgres.h"
 
 #include "bits/ball.h"

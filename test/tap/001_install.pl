@@ -75,9 +75,22 @@ is( $node->safe_psql('direct', q{
 $node->safe_psql('direct', 'DROP EXTENSION eddh; DROP SCHEMA pictures');
 is($node->safe_psql('direct', $everything), $before, 'DROP EXTENSION leaves nothing');
 
-# The common case, and its usual twin.
 $node->safe_psql('direct', 'CREATE EXTENSION eddh');
-pass('it can be installed again, in the default schema');
+is($node->safe_psql('direct', q{SELECT hamming_distance(B'1011', B'0010'), B'1011' <-> B'0010'}), '2|2', 'installed again, in public');
+
+# Neighbours in one schema, whichever comes first: the names that pgvector 0.8 gives to things of type bit.
+my $pgvector = q{
+	CREATE FUNCTION hamming_distance(bit, bit) RETURNS float8 LANGUAGE sql RETURN bit_count($1 # $2);
+	CREATE FUNCTION jaccard_distance(bit, bit) RETURNS float8 LANGUAGE sql RETURN 0;
+	CREATE OPERATOR <~> (LEFTARG = bit, RIGHTARG = bit, FUNCTION = hamming_distance, COMMUTATOR = '<~>');
+	CREATE OPERATOR <%> (LEFTARG = bit, RIGHTARG = bit, FUNCTION = jaccard_distance, COMMUTATOR = '<%>')};
+my $together = q{SELECT B'1011' <-> B'0010', B'1011' <~> B'0010', hamming_distance(B'1011', B'0010'),
+	B'1011' <@ hamming_ball(B'0010', 2), hamming_distance(B'1011'::varbit, B'0010')};
+
+install('pgvector_first', $pgvector, 'CREATE EXTENSION eddh');
+is($node->safe_psql('pgvector_first', $together), '2|2|2|t|2', 'beside pgvector, installed after it');
+install('pgvector_second', 'CREATE EXTENSION eddh', $pgvector);
+is($node->safe_psql('pgvector_second', $together), '2|2|2|t|2', 'beside pgvector, installed before it');
 
 $node->stop;
 done_testing();
