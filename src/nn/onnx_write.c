@@ -329,11 +329,29 @@ softmax_axis(const nn_tensor *a, int k)
 	return axis + 1;
 }
 
+/* Pixels beyond the input that the windows reach; padding smaller than that is enough for floor rounding to give the same windows. */
+static int
+reach(int in, int kernel, int stride, int before, int out)
+{
+	int pixels = (out - 1) * stride + kernel - in - before;
+
+	return pixels > 0 ? pixels : 0;
+}
+
+/* Rounding up is written as padding where that means the same, namely where padding is not averaged: every version of ONNX agrees on it. */
 static void
 write_pool(writer *w, const nn_node *node, Onnx__NodeProto *proto)
 {
-	add_window(w, proto, &node->window, false);
-	add_int(w, proto, "ceil_mode", node->ceil_mode);
+	nn_window g = node->window;
+	bool as_padding = node->ceil_mode && !node->count_pad;
+
+	if (as_padding)
+	{
+		g.ph1 = reach(g.h, g.kh, g.sh, g.ph0, g.oh);
+		g.pw1 = reach(g.w, g.kw, g.sw, g.pw0, g.ow);
+	}
+	add_window(w, proto, &g, false);
+	add_int(w, proto, "ceil_mode", node->ceil_mode && !as_padding);
 	if (node->op == NN_OP_AVGPOOL)
 		add_int(w, proto, "count_include_pad", node->count_pad);
 }

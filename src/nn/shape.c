@@ -161,6 +161,7 @@ static eddh_code
 infer_pool(nn_graph *graph, nn_node *node, eddh_error *err)
 {
 	const nn_window *g = &node->window;
+	nn_window floored;
 	eddh_code code = infer_window(graph, node, nn_node_input(graph, node, 0), err);
 
 	if (code != EDDH_OK)
@@ -173,6 +174,11 @@ infer_pool(nn_graph *graph, nn_node *node, eddh_error *err)
 		(uint64_t) g->c * (uint64_t) g->oh * (uint64_t) g->ow * (uint64_t) (g->kh * g->kw) > NN_MAX_WORK)
 		return node_fail(graph, node, EDDH_OVER_LIMIT, err, "%dx%d windows over %dx%dx%d", g->kh, g->kw, g->c, g->h,
 						 g->w);
+
+	/* Rounding up that changes nothing is dropped: ONNX's versions disagree about windows that would begin in the padding. */
+	floored = *g;
+	if (node->ceil_mode != 0 && nn_window_output(&floored, false) && floored.oh == g->oh && floored.ow == g->ow)
+		node->ceil_mode = 0;
 	return set_shape(graph, node, 3, g->c, g->oh, g->ow, err);
 }
 
