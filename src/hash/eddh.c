@@ -261,6 +261,7 @@ theta_gradient(void *arg, int n, const uint32_t *rows, const float *u, float *du
 	training *t = arg;
 	int k = t->eddh->k;
 	double active = (double) t->similarity->active, total = 0;
+	int labelled = 0;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -275,10 +276,14 @@ theta_gradient(void *arg, int n, const uint32_t *rows, const float *u, float *du
 			f[j] = tanh(ui[j]);
 		}
 		total += hash_eddh_row(t->eddh, rows[i], f, gradient);
+		labelled += !hash_labels_empty(t->eddh->labels, rows[i]);
 		for (int j = 0; j < k; j++)
 			di[j] = (float) (t->factor * gradient[j] * hash_tanh_slope(ui[j]) / n);
 	}
-	*loss = total / n / (active * k * k) + t->similarity->square / (active * active);
+	/* As J / (n^2 k^2), to which h0 and h1 add a constant; the network of h2 sees a regression only. */
+	*loss = total / (labelled > 0 ? labelled : 1) / (active * k * k);
+	if (t->variant != HASH_EDDH_H2)
+		*loss += t->similarity->square / (active * active);
 	return EDDH_OK;
 }
 

@@ -502,6 +502,8 @@ hash_eddh_row(const hash_eddh *e, size_t row, const double *f, double *gradient)
 		value += f[j] * (qf[j] - 2 * (double) k * r[j]) + e->lambda * off * off;
 		if (gradient != NULL)
 			gradient[j] = 2 * qf[j] - 2 * (double) k * r[j] + 2 * e->lambda * off;
+		if (e->variant == HASH_EDDH_H2)
+			value += e->mu * e->p[row * k + j] * e->p[row * k + j];
 	}
 	return value;
 }

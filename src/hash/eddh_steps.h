@@ -68,7 +68,7 @@ extern eddh_code hash_eddh_prepare_theta(hash_eddh *e, const eddh_stop *stop, ed
 
 /*
  * The theta-step's view of one row: gradient (k) = dJ/df = 2 Q f - 2 k r + 2 lambda (f - b), and its share of J without the parts that do not
- * depend on f: f Q f - 2 k f r + lambda |f - b|^2. gradient may be NULL.
+ * depend on f: f Q f - 2 k f r + lambda |f - b|^2; in h2 mu |p - f|^2 + lambda |f - b|^2. gradient may be NULL.
  */
 extern double hash_eddh_row(const hash_eddh *e, size_t row, const double *f, double *gradient);
 

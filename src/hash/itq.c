@@ -108,6 +108,7 @@ static eddh_code
 find_components(const hash_problem *problem, components *c, eddh_error *err)
 {
 	size_t d = problem->dim, k = problem->bits;
+	double size = 0; /* of the mean, to tell variance from rounding */
 	eddh_code code;
 
 	c->mean = hash_alloc(d, 1, sizeof *c->mean);
@@ -121,7 +122,9 @@ find_components(const hash_problem *problem, components *c, eddh_error *err)
 		code = covariance_of_rows(problem, c->mean, c->covariance, err);
 	if (code == EDDH_OK)
 		code = hash_eigen_top(d, c->covariance, k, problem->seed, c->values, c->vectors, problem->stop, err);
-	if (code == EDDH_OK && !(c->values[0] > 0))
+	for (size_t j = 0; j < d; j++)
+		size += c->mean[j] * c->mean[j];
+	if (code == EDDH_OK && !(c->values[0] > 1e-12 * size))
 		code = eddh_fail(err, EDDH_NUMERIC, "all features are equal");
 	return code;
 }
