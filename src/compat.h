@@ -48,4 +48,11 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 }
 #endif
 
+/* All settings; include utils/guc_tables.h before use. */
+#if PG_VERSION_NUM < 160000
+#define EddhSettings(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
+#else
+#define EddhSettings(n) get_guc_variables(n)
+#endif
+
 #endif /* EDDH_COMPAT_H */

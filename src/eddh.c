@@ -6,6 +6,7 @@
 #include "utils/guc.h"
 
 #include "model/model.h"
+#include "train/options.h"
 
 PG_MODULE_MAGIC;
 
@@ -15,5 +16,6 @@ void
 _PG_init(void)
 {
 	ModelInit();
+	TrainInit();
 	MarkGUCPrefixReserved("eddh");
 }

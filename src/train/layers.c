@@ -1,0 +1,114 @@
+/* layers.c: which part of the network is frozen and which is learned. */
+#include "postgres.h"
+
+#include "report.h"
+#include "train/layers.h"
+#include "train/worker.h"
+#include "utils/memutils.h"
+
+#define HEAD_STREAM UINT64_C(0x68656164)
+
+static int
+CountNodes(const nn_graph *graph)
+{
+	const char *name, *op, *output;
+	int n = 0;
+
+	while (nn_graph_node_at(graph, n, &name, &op, &output))
+		n++;
+	return n;
+}
+
+/* Nodes are in topological order and all lead to the output, so the last one makes it. */
+static const char *
+OutputTensor(const nn_graph *graph)
+{
+	const char *name, *op, *output = NULL;
+
+	(void) nn_graph_node_at(graph, CountNodes(graph) - 1, &name, &op, &output);
+	return output;
+}
+
+static bool
+IsGemm(const char *op)
+{
+	return strcmp(op, "Gemm") == 0 || strcmp(op, "MatMul") == 0;
+}
+
+/* Layers that may stand between and after fully connected ones. */
+static bool
+IsPointwise(const char *op)
+{
+	static const char *const ops[] = { "Relu",        "Clip",      "Tanh",     "Sigmoid",
+									   "HardSigmoid", "HardSwish", "Identity", "Dropout" };
+
+	for (int i = 0; i < lengthof(ops); i++)
+		if (strcmp(op, ops[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Output of the layer before the first of the Gemms at the end; NULL if there are none. */
+static const char *
+InputOfLastGemms(const nn_graph *graph)
+{
+	const char *name, *op, *output, *tensor = NULL;
+
+	for (int i = CountNodes(graph) - 1; i > 0; i--)
+	{
+		(void) nn_graph_node_at(graph, i, &name, &op, &output);
+		if (IsGemm(op))
+			(void) nn_graph_node_at(graph, i - 1, &name, &op, &tensor);
+		else if (!IsPointwise(op))
+			break;
+	}
+	return tensor;
+}
+
+void
+LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which)
+{
+	const char *tensor;
+	nn_graph *prefix, *suffix;
+	eddh_error err;
+
+	memset(layers, 0, sizeof(*layers));
+	if (which == TRAIN_FC)
+	{
+		tensor = InputOfLastGemms(backbone);
+		if (tensor != NULL && nn_graph_cut(backbone, tensor, &prefix, &suffix, &err) == EDDH_OK)
+		{
+			layers->prefix = layers->trunk = prefix;
+			layers->suffix = suffix;
+			layers->cut = MemoryContextStrdup(WorkerContext(), tensor);
+			layers->features = OutputTensor(suffix);
+			layers->pretrained_nodes = CountNodes(suffix);
+			return;
+		}
+		WorkerRemark("the backbone does not end in fully connected layers: only the hash layer is trained");
+		which = TRAIN_HASH;
+	}
+	if (which == TRAIN_HASH)
+	{
+		layers->prefix = layers->trunk = backbone;
+		layers->cut = OutputTensor(backbone);
+		return;
+	}
+	layers->suffix = backbone;
+	layers->features = OutputTensor(backbone);
+	layers->pretrained_nodes = CountNodes(backbone);
+}
+
+nn_graph *
+LayersLearner(const Layers *layers, size_t dim, int bits, uint64 seed)
+{
+	nn_graph *head, *joined;
+	eddh_error err;
+
+	EDDH_CHECK(nn_graph_dense(dim, bits, seed ^ HEAD_STREAM, NULL, NULL, &head, &err), &err, NULL);
+	if (layers->suffix == NULL)
+		return head;
+	EDDH_CHECK(nn_graph_join(layers->suffix, head, &joined, &err), &err, NULL);
+	nn_graph_free(head);
+	return joined;
+}

@@ -1,0 +1,31 @@
+/* layers.h: which part of the network is frozen and which is learned (train_layers). Include after postgres.h. */
+#ifndef EDDH_TRAIN_LAYERS_H
+#define EDDH_TRAIN_LAYERS_H
+
+#include "nn/nn.h"
+#include "train/options.h"
+
+/*
+ *            prefix (frozen)        suffix (learned, pretrained)   model is stored as
+ *   hash     whole backbone         none                           backbone cut at its output + hash layer
+ *   fc       up to the first of     the fully connected layers     backbone cut there + (those layers + hash layer)
+ *            the last Gemms
+ *   all      none                   whole backbone                 one network
+ */
+typedef struct Layers
+{
+	const nn_graph *prefix;
+	const nn_graph *suffix;
+	const nn_graph *trunk; /* = prefix: what ModelNew wants of a built-in backbone */
+	const char *cut;       /* tensor where the head begins; NULL: the head is the whole network */
+	const char *features;  /* tensor of the learner that holds the backbone's output; NULL: the learner's input */
+	int pretrained_nodes;  /* of the learner */
+} Layers;
+
+/* Lives as long as the job. fc of a backbone without fully connected layers at its end becomes hash, with a remark. */
+extern void LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which);
+
+/* suffix + a hash layer of small seeded weights. The caller's. */
+extern nn_graph *LayersLearner(const Layers *layers, size_t dim, int bits, uint64 seed);
+
+#endif /* EDDH_TRAIN_LAYERS_H */

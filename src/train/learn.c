@@ -1,0 +1,362 @@
+/* learn.c: a training, from the table to the stored model. */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "bits/kernels.h"
+#include "executor/spi.h"
+#include "hash/measure.h"
+#include "miscadmin.h"
+#include "model/model.h"
+#include "report.h"
+#include "train/dataset.h"
+#include "train/layers.h"
+#include "train/net.h"
+#include "train/options.h"
+#include "train/worker.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+
+#define HOLDOUT_MAX  1000
+#define SPLIT_STREAM UINT64_C(0x73706c6974)
+
+/* A backbone that has learned before is only tuned (METHODS 1.9: rate x 0.1). */
+#define PRETRAINED_FACTOR 0.1
+
+typedef struct Training
+{
+	const JobRow *job;
+	ModelBackbone *backbone;
+	const hash_method *method;
+	TrainOptions *options;
+	nn_graph *graph; /* the backbone's */
+	DataSet *data;
+	uint32 *rows; /* of the data set: n_train, then n_held */
+	size_t n_train, n_held;
+	hash_labels *labels, *held_labels; /* NULL without labels */
+	double quality;
+} Training;
+
+static void *
+AllocFloats(size_t n, size_t dim)
+{
+	size_t bytes;
+
+	if (!eddh_size_mul(n, dim, &bytes) || !eddh_size_mul(bytes, sizeof(float), &bytes))
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many pictures for one training")));
+	return MemoryContextAllocHuge(WorkerContext(), Max(bytes, 1));
+}
+
+/* ---- Preparation ---- */
+
+static void
+Prepare(Training *t)
+{
+	const JobRow *job = t->job;
+
+	WorkerBegin();
+	MemoryContextSwitchTo(WorkerContext());
+	t->method = hash_method_find(job->method);
+	if (t->method == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("method \"%s\" does not exist", job->method)));
+	t->backbone = ModelFindBackbone(job->backbone);
+	t->options = TrainOptionsRead(job->options, t->method, t->backbone->trained);
+	t->graph = ModelReadBackbone(t->backbone, (uint64) t->options->value[OPTION_SEED]);
+	WorkerEnd();
+}
+
+static bool
+HasLabel(const hash_labels *labels, size_t row)
+{
+	for (int w = 0; w < labels->words; w++)
+		if (labels->bitmap[row * labels->words + w] != 0)
+			return true;
+	return false;
+}
+
+static int
+CountClasses(const hash_labels *labels)
+{
+	int count = 0;
+
+	for (int w = 0; w < labels->words; w++)
+	{
+		uint64 any = 0;
+
+		for (size_t row = 0; row < labels->rows; row++)
+			any |= labels->bitmap[row * labels->words + w];
+		count += pg_popcount64(any);
+	}
+	return count;
+}
+
+static int
+CompareRows(const void *a, const void *b)
+{
+	uint32 x = *(const uint32 *) a, y = *(const uint32 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Chooses the held-out rows, by seed; both parts stay in table order. */
+static void
+Split(Training *t)
+{
+	const DataSet *data = t->data;
+	size_t n = 0;
+	eddh_rng rng;
+
+	t->rows = MemoryContextAllocHuge(WorkerContext(), sizeof(uint32) * Max(data->rows, 1));
+	for (size_t row = 0; row < data->rows; row++)
+		if (data->labels == NULL || HasLabel(data->labels, row))
+			t->rows[n++] = (uint32) row;
+	if (data->labels != NULL)
+		t->n_held = (size_t) Min((double) HOLDOUT_MAX, t->options->value[OPTION_HOLDOUT] * (double) n);
+	t->n_train = n - t->n_held;
+	if (t->n_train < (size_t) t->job->bits)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%zu pictures are not enough to train %d bits", t->n_train, t->job->bits),
+			 errdetail(
+				 "%zu pictures could be read; %zu rows have no label; %zu pictures are held out to measure quality.",
+				 data->rows, data->unlabelled, t->n_held),
+			 errhint("Use at least as many pictures as bits.")));
+	eddh_rng_seed_stream(&rng, (uint64) t->options->value[OPTION_SEED], SPLIT_STREAM);
+	eddh_rng_shuffle(&rng, n, t->rows);
+	qsort(t->rows, t->n_train, sizeof(uint32), CompareRows);
+	qsort(t->rows + t->n_train, t->n_held, sizeof(uint32), CompareRows);
+	if (data->labels == NULL)
+		return;
+	t->labels = DataSetLabels(data, t->n_train, t->rows);
+	t->held_labels = DataSetLabels(data, t->n_held, t->rows + t->n_train);
+	if (CountClasses(t->labels) < 2)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("all pictures that could be read have the same label"),
+						errhint("Learning from labels needs at least two classes.")));
+	if (data->unlabelled > 0)
+		WorkerRemark("%zu rows have no label and were left out", data->unlabelled);
+}
+
+/* ---- Frozen layers, computed once ---- */
+
+/* Outputs of `graph` for all samples, to a spool; returns the mapped floats. */
+static const float *
+ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const char *phase)
+{
+	size_t n = t->n_train + t->n_held;
+	size_t dim = nn_graph_output_shape(graph).count;
+	size_t piece = Min(n, 512);
+	Net *net = NetCreate(graph, source, piece, INT_MAX, 0, NULL, t->options);
+	Spool *spool;
+	float *out = AllocFloats(piece, dim);
+	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
+
+	spool = SpoolCreate();
+	MemoryContextSwitchTo(old);
+	WorkerPhase(phase, (int64) n);
+	for (size_t done = 0; done < n; done += piece)
+	{
+		size_t now = Min(piece, n - done);
+
+		NetOutputs(net, done, now, out);
+		for (size_t i = 0; i < now * dim; i++)
+			if (!isfinite(out[i]))
+				ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+								errmsg("backbone \"%s\" gives values that are not finite", t->backbone->name)));
+		SpoolWrite(spool, out, now * dim * sizeof(float));
+		WorkerProgress((int64) (done + now));
+		WorkerTick();
+	}
+	pfree(out);
+	NetFree(net);
+	return SpoolMap(spool);
+}
+
+/* ---- Callbacks of the method ---- */
+
+static void
+Log(void *arg, const char *measure, int step, double value)
+{
+	WorkerLog(measure, step, value);
+	if (strcmp(measure, "loss") == 0)
+		WorkerEpoch(step, value);
+}
+
+static void
+Say(void *arg, const char *message)
+{
+	WorkerRemark("%s", message);
+}
+
+static void
+Progress(void *arg, const char *phase, int done, int total)
+{
+	const Training *t = arg;
+
+	/* A network's progress is counted in pictures, by net.c. */
+	if (t->method->needs_net)
+		WorkerPhaseName(phase);
+	else
+	{
+		WorkerPhase(phase, total);
+		WorkerProgress(done);
+	}
+}
+
+/* ---- Quality ---- */
+
+static uint8 *
+Codes(int bits, size_t n, const float *u)
+{
+	size_t bytes = (bits + 7) / 8;
+	uint8 *codes = MemoryContextAllocHuge(WorkerContext(), Max(n * bytes, 1));
+	eddh_error err;
+
+	for (size_t i = 0; i < n; i++)
+		EDDH_CHECK(hash_pack(bits, u + i * bits, codes + i * bytes, &err), &err, NULL);
+	return codes;
+}
+
+/* Tie-aware mean average precision of held-out pictures against the training pictures. */
+static void
+Measure(Training *t, Net *net)
+{
+	int bits = t->job->bits;
+	float *u;
+	hash_ranking ranking = { .bits = bits,
+							 .queries = t->n_held,
+							 .database = t->n_train,
+							 .query_labels = t->held_labels,
+							 .database_labels = t->labels,
+							 .stop = &WorkerStop };
+	hash_quality quality;
+	eddh_error err;
+
+	t->quality = NAN;
+	if (t->n_held == 0)
+		return;
+	WorkerPhase("measure quality", 0);
+	u = AllocFloats(t->n_train + t->n_held, bits);
+	NetOutputs(net, 0, t->n_train + t->n_held, u);
+	ranking.database_codes = Codes(bits, t->n_train, u);
+	ranking.query_codes = Codes(bits, t->n_held, u + t->n_train * bits);
+	if (hash_measure(&ranking, &quality, &err) != EDDH_OK)
+		WorkerRaise(&err, NULL);
+	pfree(u);
+	t->quality = quality.map;
+	WorkerQuality(quality.map);
+	WorkerLog("held-out mAP", (int) t->options->value[OPTION_EPOCHS], quality.map);
+}
+
+/* ---- The end ---- */
+
+static void
+Store(Training *t, const Layers *layers, const nn_graph *head)
+{
+	ModelNew model = { .name = t->job->model,
+					   .backbone = t->backbone,
+					   .cut = layers->cut,
+					   .trunk = t->backbone->builtin ? layers->trunk : NULL,
+					   .head = head,
+					   .method = t->method->name,
+					   .bits = t->job->bits,
+					   .images = (int64) t->n_train,
+					   .seed = (int64) t->options->value[OPTION_SEED],
+					   .quality = t->quality,
+					   .replace = t->options->value[OPTION_REPLACE] != 0 };
+
+	WorkerPhase("store model", 0);
+	WorkerBegin();
+	model.options = JsonbToCString(NULL, &DatumGetJsonbP(t->job->options)->root, -1);
+	if (t->data->dictionary != NULL)
+	{
+		model.nclasses = LabelDictionaryCount(t->data->dictionary);
+		model.classes = palloc(sizeof(char *) * Max(model.nclasses, 1));
+		for (int i = 0; i < model.nclasses; i++)
+			model.classes[i] = pstrdup(LabelDictionaryName(t->data->dictionary, i));
+	}
+	ModelStore(&model);
+	WorkerPhase("done", (int64) t->n_train);
+	WorkerProgress((int64) t->n_train);
+	WorkerEndDone();
+}
+
+void
+TrainRun(void)
+{
+	Training t = { .job = WorkerJob() };
+	int bits = t.job->bits;
+	size_t dim;
+	uint64 seed;
+	Layers layers;
+	NetSource pictures, source;
+	const float *features = NULL;
+	nn_graph *learner;
+	hash_problem problem = {
+		.bits = bits, .stop = &WorkerStop, .log = Log, .say = Say, .progress = Progress, .arg = &t
+	};
+	hash_linear linear = { 0 };
+	Net *net = NULL;
+	eddh_error err;
+
+	Prepare(&t);
+	seed = (uint64) t.options->value[OPTION_SEED];
+	t.data = DataSetRead(&t.backbone->prep, t.job->total);
+	Split(&t);
+	dim = nn_graph_output_shape(t.graph).count;
+	LayersChoose(&layers, t.graph,
+				 t.method->needs_net ? (TrainLayers) t.options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH);
+	pictures = (NetSource){ .data = t.data, .rows = t.rows };
+
+	/*
+	 * Features of the frozen backbone: what methods learn from, and EDDH's visual distances. An untrained backbone whose weights are learned has none worth
+	 * having: the method asks the network after a warm-up.
+	 */
+	if (layers.prefix != NULL)
+	{
+		source = (NetSource){ .data = t.data,
+							  .features = ComputeOnce(&t, layers.prefix, &pictures, "compute frozen layers"),
+							  .dim = nn_graph_output_shape(layers.prefix).count };
+		if (layers.suffix == NULL)
+			features = source.features;
+		else if (t.backbone->trained)
+			features = ComputeOnce(&t, layers.suffix, &source, "compute features");
+	}
+	else
+	{
+		source = pictures;
+		if (t.backbone->trained)
+			features = ComputeOnce(&t, t.graph, &pictures, "compute features");
+	}
+	if (!t.backbone->trained && features != NULL)
+		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", t.backbone->name);
+
+	problem.rows = t.n_train;
+	problem.dim = (int) dim;
+	problem.features = features;
+	problem.labels = t.labels;
+	problem.seed = seed;
+	problem.epochs = (int) t.options->value[OPTION_EPOCHS];
+	problem.values = t.options->method;
+	if (t.method->needs_net)
+	{
+		learner = LayersLearner(&layers, dim, bits, seed);
+		net = NetCreate(learner, &source, t.n_train, layers.pretrained_nodes,
+						t.backbone->trained ? PRETRAINED_FACTOR : 1.0, layers.features, t.options);
+		nn_graph_free(learner);
+		problem.net = NetHash(net);
+	}
+	if (t.method->train(&problem, &linear, &err) != EDDH_OK)
+		WorkerRaise(&err, NULL);
+	if (net == NULL)
+	{
+		EDDH_CHECK(nn_graph_dense(dim, bits, 0, linear.w, linear.b, &learner, &err), &err, NULL);
+		net = NetCreate(learner, &source, t.n_train, INT_MAX, 0, NULL, t.options);
+		nn_graph_free(learner);
+	}
+	Measure(&t, net);
+	Store(&t, &layers, NetGraph(net));
+	NetFree(net);
+}

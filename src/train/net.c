@@ -1,0 +1,249 @@
+/* net.c: mini-batches for hashing methods. */
+#include "postgres.h"
+
+#include "report.h"
+#include "train/net.h"
+#include "train/worker.h"
+#include "utils/timestamp.h"
+
+/* Streams of random numbers: 0..epochs-1 shuffle epochs. */
+#define FLIP_STREAM UINT64_C(0x666c6970)
+
+struct Net
+{
+	hash_net hash;
+	nn_trainer *trainer;
+	NetSource source;
+	image_prep prep;
+	size_t n;
+	size_t outputs;
+	int batch;
+	uint64 seed;
+	bool flip;
+	const char *features;
+	uint32 *order;
+	int epoch; /* that runs, or comes next */
+	uint64 steps_done, steps_total;
+	TimestampTz begin; /* of the first step */
+};
+
+static void
+Flip(float *chw, int size)
+{
+	for (int row = 0; row < 3 * size; row++)
+	{
+		float *line = chw + (size_t) row * size;
+
+		for (int i = 0, j = size - 1; i < j; i++, j--)
+		{
+			float t = line[i];
+
+			line[i] = line[j];
+			line[j] = t;
+		}
+	}
+}
+
+/* A fair coin for each row and epoch, the same whichever thread tosses it. */
+static bool
+Coin(uint64 seed, int epoch, size_t sample)
+{
+	eddh_rng rng;
+
+	eddh_rng_seed_stream(&rng, seed ^ FLIP_STREAM, ((uint64) epoch << 32) ^ sample);
+	return (eddh_rng_next(&rng) >> 63) != 0;
+}
+
+static void
+Fetch(void *arg, size_t sample, float *input)
+{
+	const Net *net = arg;
+
+	if (net->source.features != NULL)
+		memcpy(input, net->source.features + sample * net->source.dim, net->source.dim * sizeof(float));
+	else
+		image_normalise(&net->prep, DataSetPicture(net->source.data, net->source.rows[sample]), input);
+}
+
+static void
+FetchToTrain(void *arg, size_t sample, float *input)
+{
+	const Net *net = arg;
+
+	Fetch(arg, sample, input);
+	if (net->flip && Coin(net->seed, net->epoch, sample))
+		Flip(input, net->prep.size);
+}
+
+/* ---- hash_net ---- */
+
+typedef struct GradientCall
+{
+	hash_gradient gradient;
+	void *arg;
+	double loss_sum;
+} GradientCall;
+
+static eddh_code
+Gradient(void *arg, int n, const uint32_t *rows, const float *u, float *du, eddh_error *err)
+{
+	GradientCall *call = arg;
+	double loss = 0;
+	eddh_code code = call->gradient(call->arg, n, rows, u, du, &loss, err);
+
+	call->loss_sum += loss * n;
+	return code;
+}
+
+/* In pictures shown; what methods do between epochs is in the time, so also in the estimate. */
+static void
+TellProgress(Net *net)
+{
+	double seconds = (double) (GetCurrentTimestamp() - net->begin) / USECS_PER_SEC;
+
+	WorkerProgress((int64) (net->steps_done * net->batch));
+	if (net->steps_done <= net->steps_total)
+		WorkerEta(seconds / (double) net->steps_done * (double) (net->steps_total - net->steps_done));
+}
+
+static eddh_code
+Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_error *err)
+{
+	Net *net = ctx;
+	GradientCall call = { .gradient = gradient, .arg = arg };
+	eddh_rng rng;
+
+	if (net->begin == 0)
+		net->begin = GetCurrentTimestamp();
+	eddh_rng_seed_stream(&rng, net->seed, (uint64) net->epoch);
+	for (size_t i = 0; i < net->n; i++)
+		net->order[i] = (uint32) i;
+	eddh_rng_shuffle(&rng, net->n, net->order);
+	for (size_t start = 0; start < net->n; start += net->batch)
+	{
+		int n = (int) Min((size_t) net->batch, net->n - start);
+		eddh_code code;
+
+		if (eddh_stopped(&WorkerStop))
+			return eddh_fail(err, EDDH_STOPPED, "stopped");
+		code =
+			nn_trainer_step(net->trainer, n, net->order + start, FetchToTrain, net, Gradient, &call, &WorkerStop, err);
+		if (code != EDDH_OK)
+			return code;
+		net->steps_done++;
+		TellProgress(net);
+	}
+	net->epoch++;
+	if (mean_loss != NULL)
+		*mean_loss = call.loss_sum / (double) net->n;
+	return EDDH_OK;
+}
+
+static eddh_code
+Outputs(Net *net, size_t first, size_t n, const char *tensor, float *out, eddh_error *err)
+{
+	for (size_t i = 0; i < n; i++)
+		net->order[i] = (uint32) (first + i);
+	return nn_trainer_outputs(net->trainer, n, net->order, Fetch, net, tensor, out, &WorkerStop, err);
+}
+
+static eddh_code
+AllOutputs(void *ctx, float *u, eddh_error *err)
+{
+	Net *net = ctx;
+
+	return Outputs(net, 0, net->n, NULL, u, err);
+}
+
+static eddh_code
+AllFeatures(void *ctx, float *z, eddh_error *err)
+{
+	Net *net = ctx;
+
+	if (net->features != NULL)
+		return Outputs(net, 0, net->n, net->features, z, err);
+	for (size_t i = 0; i < net->n; i++)
+		Fetch(net, i, z + i * net->source.dim);
+	return EDDH_OK;
+}
+
+/* ---- Life ---- */
+
+Net *
+NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrained_nodes, double pretrained_factor,
+		  const char *features, const TrainOptions *options)
+{
+	Net *net = MemoryContextAllocZero(WorkerContext(), sizeof(Net));
+	nn_sgd sgd = { .rate_first = options->value[OPTION_RATE],
+				   .rate_last = options->value[OPTION_RATE_LAST],
+				   .momentum = options->value[OPTION_MOMENTUM],
+				   .weight_decay = options->value[OPTION_WEIGHT_DECAY],
+				   .clip_norm = options->value[OPTION_CLIP_NORM],
+				   .pretrained_nodes = pretrained_nodes,
+				   .pretrained_factor = pretrained_factor };
+	eddh_error err;
+
+	net->hash = (hash_net){ .ctx = net, .epoch = Epoch, .outputs = AllOutputs, .features = AllFeatures };
+	net->source = *source;
+	if (source->data != NULL)
+		net->prep = source->data->prep;
+	net->n = n;
+	net->outputs = nn_graph_output_shape(graph).count;
+	net->batch = (int) options->value[OPTION_BATCH];
+	net->seed = (uint64) options->value[OPTION_SEED];
+	/* Features have no mirror image. */
+	net->flip = options->value[OPTION_FLIP] != 0 && source->features == NULL;
+	net->features = features;
+	net->order = MemoryContextAllocHuge(WorkerContext(), sizeof(uint32) * Max(n, 1));
+	net->steps_total = (uint64) options->value[OPTION_EPOCHS] * ((n + net->batch - 1) / net->batch);
+	sgd.total_steps = net->steps_total;
+	EDDH_CHECK(nn_trainer_create(graph, (int) options->value[OPTION_THREADS], net->batch, &sgd, &net->trainer, &err),
+			   &err, NULL);
+	return net;
+}
+
+void
+NetFree(Net *net)
+{
+	if (net == NULL)
+		return;
+	nn_trainer_free(net->trainer);
+	pfree(net->order);
+	pfree(net);
+}
+
+const hash_net *
+NetHash(Net *net)
+{
+	WorkerPhase("learn", (int64) (net->steps_total * net->batch));
+	return &net->hash;
+}
+
+const nn_graph *
+NetGraph(const Net *net)
+{
+	return nn_trainer_graph(net->trainer);
+}
+
+size_t
+NetMemory(const Net *net)
+{
+	return nn_trainer_memory(net->trainer);
+}
+
+void
+NetOutputs(Net *net, size_t first, size_t n, float *out)
+{
+	eddh_error err;
+
+	for (size_t done = 0; done < n;)
+	{
+		/* By pieces, for the order array has room for the training samples only. */
+		size_t piece = Min(n - done, Max(net->n, 1));
+		eddh_code code = Outputs(net, first + done, piece, NULL, out + done * net->outputs, &err);
+
+		if (code != EDDH_OK)
+			WorkerRaise(&err, NULL);
+		done += piece;
+	}
+}

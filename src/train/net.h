@@ -1,0 +1,35 @@
+/* net.h: a network being trained, as a hashing method sees it (hash_net): an nn_trainer, its data, its mini-batches. Include after postgres.h. */
+#ifndef EDDH_TRAIN_NET_H
+#define EDDH_TRAIN_NET_H
+
+#include "hash/hash.h"
+#include "nn/nn.h"
+#include "train/dataset.h"
+#include "train/options.h"
+
+/* Where samples come from: pictures, or features computed before. Samples are numbered 0..n-1: n training rows, then the held-out ones. */
+typedef struct NetSource
+{
+	const DataSet *data; /* with pictures: sample i is row rows[i] */
+	const uint32 *rows;
+	const float *features; /* else: sample i is features + i * dim */
+	size_t dim;
+} NetSource;
+
+typedef struct Net Net;
+
+/*
+ * Trains `graph` (copied) on samples 0..n-1. The first `pretrained_nodes` nodes learn at their rate times pretrained_factor; 0 freezes them.
+ * features: tensor of the graph that hash_net.features reads; NULL: the samples themselves are the features.
+ */
+extern Net *NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrained_nodes,
+					  double pretrained_factor, const char *features, const TrainOptions *options);
+extern void NetFree(Net *net);
+extern const hash_net *NetHash(Net *net); /* for the method; begins the phase that counts pictures shown */
+extern const nn_graph *NetGraph(const Net *net);
+extern size_t NetMemory(const Net *net);
+
+/* Outputs for n samples from `first` on (held-out ones come after the training ones), in evaluation mode; out: n x output count. Ends the job on errors. */
+extern void NetOutputs(Net *net, size_t first, size_t n, float *out);
+
+#endif /* EDDH_TRAIN_NET_H */

@@ -1,0 +1,186 @@
+/* options.c: reading and writing the options of a training. */
+#include "postgres.h"
+
+#include "common/shortest_dec.h"
+#include "lib/stringinfo.h"
+#include "report.h"
+#include "train/options.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+
+/* How far the rate falls where the user does not say. */
+#define RATE_FALL 0.02
+
+int TrainThreads = 2;
+
+/* Where the right default depends on what is trained, TrainOptionsRead replaces the one given here. */
+static const hash_param general[OPTION_COUNT + 1] = {
+	[OPTION_TRAIN_LAYERS] = { "train_layers", TRAIN_HASH, 0, 0, "hash|fc|all",
+							  "what is learned: the hash layer alone, with the fully connected layers before it, or "
+							  "the whole network" },
+	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL, "passes over the pictures" },
+	[OPTION_BATCH] = { "batch", 128, 1, 4096, NULL, "pictures in a mini-batch" },
+	[OPTION_RATE] = { "rate", 0.02, 1e-9, 100, NULL, "learning rate at the beginning" },
+	[OPTION_RATE_LAST] = { "rate_last", 0.0004, 1e-12, 100, NULL,
+						   "learning rate at the end; spaced by logarithm in between" },
+	[OPTION_MOMENTUM] = { "momentum", 0.9, 0, 0.9999, NULL, "of stochastic gradient descent" },
+	[OPTION_WEIGHT_DECAY] = { "weight_decay", 5e-4, 0, 1, NULL, "of weights, not of biases" },
+	[OPTION_CLIP_NORM] = { "clip_norm", 10, 0, 1e9, NULL, "longest gradient; 0 = no limit" },
+	[OPTION_FLIP] = { "flip", 0, 0, 0, "false|true", "show pictures mirrored in half of the epochs" },
+	[OPTION_HOLDOUT] = { "holdout", 0.1, 0, 0.5, NULL,
+						 "share of labelled pictures (1000 at most) kept out of training to measure quality" },
+	[OPTION_SEED] = { "seed", 1, 0, 9007199254740991.0, NULL, "of everything random" },
+	[OPTION_THREADS] = { "threads", 2, 1, 64, NULL, "threads that compute" },
+	[OPTION_REPLACE] = { "replace", 0, 0, 0, "false|true", "an existing model of this name is replaced at the end" },
+};
+
+void
+TrainInit(void)
+{
+	DefineCustomIntVariable("eddh.train_threads", "Threads of a training worker.",
+							"The same seed gives the same model for the same number of threads.", &TrainThreads, 2, 1,
+							64, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+/* A scalar as text. */
+static char *
+ValueText(const char *key, const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+		case jbvBool:
+			return pstrdup(value->val.boolean ? "true" : "false");
+		default:
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" must be a number, a string or a boolean", key)));
+	}
+	return NULL;
+}
+
+static const hash_param *
+FindParam(const hash_param *params, const char *name, int *index)
+{
+	for (int i = 0; params[i].name != NULL; i++)
+		if (strcmp(params[i].name, name) == 0)
+		{
+			*index = i;
+			return &params[i];
+		}
+	return NULL;
+}
+
+static char *
+KnownKeys(const hash_method *method)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (const hash_param *p = general; p->name != NULL; p++)
+		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", p->name);
+	for (const hash_param *p = method->params; p->name != NULL; p++)
+		appendStringInfo(&list, ", %s", p->name);
+	return list.data;
+}
+
+static void
+ReadOne(TrainOptions *options, const hash_method *method, const char *key, const JsonbValue *value)
+{
+	int i;
+	bool is_general = true;
+	const hash_param *param = FindParam(general, key, &i);
+	double number;
+	eddh_error err;
+
+	if (param == NULL)
+	{
+		is_general = false;
+		param = FindParam(method->params, key, &i);
+	}
+	if (param == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("unknown option \"%s\" of a training with method %s", key, method->name),
+						errhint("Known options are: %s.", KnownKeys(method))));
+	EDDH_CHECK(hash_param_parse(param, ValueText(key, value), &number, &err), &err, NULL);
+	*(is_general ? &options->value[i] : &options->method[i]) = number;
+}
+
+TrainOptions *
+TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
+{
+	TrainOptions *options = palloc0(sizeof(TrainOptions));
+	Jsonb *object = DatumGetJsonbP(given);
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	char *key = NULL;
+
+	if (!JB_ROOT_IS_OBJECT(object))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object"),
+						errhint("For example: '{\"epochs\": 30}'.")));
+	for (int i = 0; i < OPTION_COUNT; i++)
+		options->value[i] = general[i].standard;
+	options->value[OPTION_THREADS] = TrainThreads;
+	options->value[OPTION_RATE_LAST] = 0;
+	if (!backbone_trained && method->needs_net)
+	{
+		options->value[OPTION_TRAIN_LAYERS] = TRAIN_ALL;
+		options->value[OPTION_EPOCHS] = 12;
+	}
+	options->method = palloc(sizeof(double) * Max(1, hash_param_count(method)));
+	for (int i = 0; i < hash_param_count(method); i++)
+		options->method[i] = method->params[i].standard;
+
+	iterator = JsonbIteratorInit(&object->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = pnstrdup(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE)
+			ReadOne(options, method, key, &value);
+	}
+	if (options->value[OPTION_RATE_LAST] == 0)
+		options->value[OPTION_RATE_LAST] = options->value[OPTION_RATE] * RATE_FALL;
+	return options;
+}
+
+static void
+WriteOne(StringInfo json, const hash_param *param, double value)
+{
+	appendStringInfo(json, "%c\"%s\": ", json->len > 0 ? ',' : '{', param->name);
+	if (param->choices == NULL)
+		appendStringInfoString(json, double_to_shortest_decimal(value));
+	else
+	{
+		char *choices = pstrdup(param->choices);
+		char *choice = strtok(choices, "|");
+
+		for (int i = 0; i < (int) value; i++)
+			choice = strtok(NULL, "|");
+		if (strcmp(param->choices, "false|true") == 0)
+			appendStringInfoString(json, choice);
+		else
+			escape_json(json, choice);
+	}
+}
+
+Datum
+TrainOptionsWrite(const TrainOptions *options, const hash_method *method)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	for (int i = 0; i < OPTION_COUNT; i++)
+		WriteOne(&json, &general[i], options->value[i]);
+	for (int i = 0; i < hash_param_count(method); i++)
+		WriteOne(&json, &method->params[i], options->method[i]);
+	appendStringInfoChar(&json, '}');
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}

@@ -1,0 +1,51 @@
+/* options.h: what a training may be told in `options`: general parameters and those of its method. Include after postgres.h. */
+#ifndef EDDH_TRAIN_OPTIONS_H
+#define EDDH_TRAIN_OPTIONS_H
+
+#include "hash/hash.h"
+
+typedef enum TrainOption
+{
+	OPTION_TRAIN_LAYERS,
+	OPTION_EPOCHS,
+	OPTION_BATCH,
+	OPTION_RATE,
+	OPTION_RATE_LAST,
+	OPTION_MOMENTUM,
+	OPTION_WEIGHT_DECAY,
+	OPTION_CLIP_NORM,
+	OPTION_FLIP,
+	OPTION_HOLDOUT,
+	OPTION_SEED,
+	OPTION_THREADS,
+	OPTION_REPLACE,
+	OPTION_COUNT
+} TrainOption;
+
+/* Values of OPTION_TRAIN_LAYERS. */
+typedef enum TrainLayers
+{
+	TRAIN_HASH,
+	TRAIN_FC,
+	TRAIN_ALL
+} TrainLayers;
+
+typedef struct TrainOptions
+{
+	double value[OPTION_COUNT];
+	double *method; /* one a parameter of the method, in table order */
+} TrainOptions;
+
+/*
+ * Reads a jsonb object over the defaults for this method and backbone. An unknown key: 22023 with a HINT that lists the known ones; a value out of
+ * range: 22023, naming it and its range.
+ */
+extern TrainOptions *TrainOptionsRead(Datum options, const hash_method *method, bool backbone_trained);
+
+/* All of them, defaults included, as a jsonb object: what the job and the model keep. Reading it again gives the same values. */
+extern Datum TrainOptionsWrite(const TrainOptions *options, const hash_method *method);
+
+extern int TrainThreads;     /* setting eddh.train_threads */
+extern void TrainInit(void); /* from _PG_init */
+
+#endif /* EDDH_TRAIN_OPTIONS_H */

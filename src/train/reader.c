@@ -1,0 +1,192 @@
+/* reader.c: all rows of a table, as the job's owner, in short transactions. */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "train/reader.h"
+#include "train/submit.h"
+#include "train/worker.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#define FETCH_ROWS  50
+#define STEP_MIN_MS 100 /* a step shorter than this is doubled */
+#define STEP_MAX_MS 400 /* a longer one is halved */
+
+/* Over the whole tree. False if part of it has no blocks. */
+static bool
+CountBlocks(Oid relation, BlockNumber *blocks)
+{
+	ListCell *cell;
+
+	*blocks = 0;
+	foreach (cell, find_all_inheritors(relation, AccessShareLock, NULL))
+	{
+		Relation rel = relation_open(lfirst_oid(cell), NoLock);
+		char kind = rel->rd_rel->relkind;
+
+		if (kind == RELKIND_RELATION || kind == RELKIND_MATVIEW)
+			*blocks = Max(*blocks, RelationGetNumberOfBlocks(rel));
+		relation_close(rel, NoLock);
+		if (kind != RELKIND_RELATION && kind != RELKIND_MATVIEW && kind != RELKIND_PARTITIONED_TABLE)
+			return false;
+	}
+	return true;
+}
+
+bool
+ReaderHasBlocks(Oid relation)
+{
+	BlockNumber blocks;
+
+	return CountBlocks(relation, &blocks);
+}
+
+char *
+ReaderRowName(const Reader *reader, const ReaderRow *row)
+{
+	if (!row->has_place)
+		return psprintf("row " INT64_FORMAT " of %s", row->number, SubmitRelationName(reader->relation));
+	return psprintf("row (%u,%u) of %s", ItemPointerGetBlockNumber(&row->tid), ItemPointerGetOffsetNumber(&row->tid),
+					SubmitRelationName(row->table));
+}
+
+static void
+ReadTuple(const Reader *reader, HeapTuple tuple, TupleDesc desc, bool has_place, int64 number)
+{
+	ReaderRow row = { .number = number, .has_place = has_place, .extra_isnull = true };
+	struct varlena *image;
+	bool isnull;
+
+	image = PG_DETOAST_DATUM_PACKED(SPI_getbinval(tuple, desc, 1, &isnull));
+	row.image = (const uint8 *) VARDATA_ANY(image);
+	row.image_len = VARSIZE_ANY_EXHDR(image);
+	if (reader->extra_column != NULL)
+		row.extra = SPI_getbinval(tuple, desc, 2, &row.extra_isnull);
+	if (has_place)
+	{
+		int first = reader->extra_column != NULL ? 3 : 2;
+
+		row.tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(tuple, desc, first, &isnull));
+		row.table = DatumGetObjectId(SPI_getbinval(tuple, desc, first + 1, &isnull));
+	}
+	reader->row(reader->arg, &row);
+}
+
+/* One statement's rows, through a cursor, so that memory is bounded. Returns how many. */
+static int64
+ReadQuery(const Reader *reader, const char *sql, bool has_place, int64 number)
+{
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "eddh row", ALLOCSET_DEFAULT_SIZES);
+	Portal portal = SPI_cursor_open_with_args(NULL, sql, 0, NULL, NULL, NULL, true, CURSOR_OPT_NO_SCROLL);
+	int64 count = 0;
+
+	for (;;)
+	{
+		SPITupleTable *table;
+
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		if (SPI_processed == 0)
+			break;
+		table = SPI_tuptable;
+		for (uint64 i = 0; i < table->numvals; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(row_context);
+
+			ReadTuple(reader, table->vals[i], table->tupdesc, has_place, number + ++count);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(row_context);
+			WorkerTick();
+		}
+		SPI_freetuptable(table);
+	}
+	SPI_cursor_close(portal);
+	MemoryContextDelete(row_context);
+	return count;
+}
+
+static void
+SelectList(StringInfo sql, const Reader *reader, bool has_place)
+{
+	initStringInfo(sql);
+	appendStringInfo(sql, "SELECT t.%s", quote_identifier(reader->image_column));
+	if (reader->extra_column != NULL)
+		appendStringInfo(sql, ", t.%s", quote_identifier(reader->extra_column));
+	if (has_place)
+		appendStringInfoString(sql, ", t.ctid, t.tableoid");
+	appendStringInfo(sql, " FROM %s AS t WHERE t.%s IS NOT NULL", SubmitRelationName(reader->relation),
+					 quote_identifier(reader->image_column));
+	if (reader->condition != NULL)
+		appendStringInfo(sql, " AND %s", reader->condition);
+}
+
+static void
+ReadBlocks(const Reader *reader, BlockNumber end)
+{
+	BlockNumber block = reader->start_block;
+	BlockNumber step = 8;
+	int64 number = 0;
+
+	while (block < end)
+	{
+		TimestampTz begin = GetCurrentTimestamp();
+		BlockNumber next = end - block > step ? block + step : end;
+		StringInfoData sql;
+		long ms;
+
+		WorkerBegin();
+		/* Undone by WorkerEnd. A range of blocks must never become a scan of the whole table. */
+		set_config_option("enable_tidscan", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		SelectList(&sql, reader, true);
+		appendStringInfo(&sql, " AND t.ctid >= '(%u,0)'::pg_catalog.tid AND t.ctid < '(%u,0)'::pg_catalog.tid", block,
+						 next);
+		number += ReadQuery(reader, sql.data, true, number);
+		if (reader->step != NULL)
+			reader->step(reader->arg);
+		WorkerEnd();
+		block = next;
+		if (reader->committed != NULL)
+			reader->committed(reader->arg, block);
+		WorkerTick();
+
+		ms = (long) ((GetCurrentTimestamp() - begin) / 1000);
+		if (ms < STEP_MIN_MS)
+			step = Min(step * 2, 65536);
+		else if (ms > STEP_MAX_MS)
+			step = Max(step / 2, 1);
+	}
+}
+
+void
+ReaderRun(const Reader *reader)
+{
+	BlockNumber blocks;
+	bool has_blocks;
+	StringInfoData sql;
+
+	WorkerBegin();
+	has_blocks = CountBlocks(reader->relation, &blocks);
+	if (!has_blocks)
+	{
+		SelectList(&sql, reader, false);
+		ReadQuery(reader, sql.data, false, 0);
+		if (reader->step != NULL)
+			reader->step(reader->arg);
+	}
+	WorkerEnd();
+	if (has_blocks)
+		ReadBlocks(reader, blocks);
+}

@@ -1,0 +1,233 @@
+/* train.c: eddh_train: everything that can be checked before a worker starts, and what it will cost. */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "model/model.h"
+#include "train/options.h"
+#include "train/submit.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+
+PG_FUNCTION_INFO_V1(eddh_train);
+
+#define DEFAULT_METHOD_LABELLED   "eddh"
+#define DEFAULT_METHOD_UNLABELLED "itq"
+
+/* Multiply-adds a second and thread, for the estimate in the NOTICE; measured with cnn-s on one core of a small cloud machine. */
+#define MACS_A_SECOND 1.5e10
+
+typedef struct Counts
+{
+	int64 pictures;
+	int64 labelled;
+	bool several_classes;
+} Counts;
+
+static const hash_method *
+FindMethod(const char *name, bool has_labels)
+{
+	const hash_method *method = hash_method_find(name);
+
+	if (method == NULL)
+	{
+		StringInfoData list;
+
+		initStringInfo(&list);
+		for (int i = 0; hash_method_at(i) != NULL; i++)
+			appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", hash_method_at(i)->name);
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("method \"%s\" does not exist", name),
+						errhint("Methods are: %s.", list.data)));
+	}
+	if (method->needs_labels && !has_labels)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("method \"%s\" learns from labels", name),
+						errhint("Name a label column, or use method \"%s\".", DEFAULT_METHOD_UNLABELLED)));
+	return method;
+}
+
+/* Runs as the caller, who thereby shows that he may read the columns. */
+static Counts
+Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
+{
+	Counts counts = { 0 };
+	StringInfoData sql;
+	bool isnull;
+
+	initStringInfo(&sql);
+	if (label == NULL)
+		appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s AS t WHERE t.%s IS NOT NULL",
+						 SubmitRelationName(relation), quote_identifier(image->name));
+	else
+	{
+		const char *column = quote_identifier(label->name);
+		bool is_array = OidIsValid(get_element_type(label->type));
+		const char *least =
+			is_array ? "(SELECT pg_catalog.min(e::pg_catalog.text COLLATE \"C\") FROM pg_catalog.unnest(t.%s) AS e)"
+					 : "t.%s::pg_catalog.text COLLATE \"C\"";
+		const char *greatest =
+			is_array ? "(SELECT pg_catalog.max(e::pg_catalog.text COLLATE \"C\") FROM pg_catalog.unnest(t.%s) AS e)"
+					 : "t.%s::pg_catalog.text COLLATE \"C\"";
+
+		appendStringInfo(&sql,
+						 "SELECT pg_catalog.count(*), pg_catalog.count(c.least),"
+						 " pg_catalog.min(c.least) OPERATOR(pg_catalog.<>) pg_catalog.max(c.greatest) FROM %s AS t, "
+						 "LATERAL (SELECT ",
+						 SubmitRelationName(relation));
+		appendStringInfo(&sql, least, column);
+		appendStringInfoString(&sql, " AS least, ");
+		appendStringInfo(&sql, greatest, column);
+		appendStringInfo(&sql, " AS greatest) AS c WHERE t.%s IS NOT NULL", quote_identifier(image->name));
+	}
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not count the pictures of %s", SubmitRelationName(relation));
+	counts.pictures = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	if (label != NULL)
+	{
+		counts.labelled = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+		counts.several_classes =
+			DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull)) && !isnull;
+	}
+	SPI_finish();
+	return counts;
+}
+
+static void
+CheckCounts(Oid relation, const Counts *counts, bool has_labels, int bits)
+{
+	int64 usable = has_labels ? counts->labelled : counts->pictures;
+
+	if (usable < bits)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg(INT64_FORMAT " pictures are not enough to train %d bits", usable, bits),
+						errdetail("%s has " INT64_FORMAT " rows with a picture%s.", SubmitRelationName(relation),
+								  usable, has_labels ? " and a label" : ""),
+						errhint("Use at least as many pictures as bits.")));
+	if (has_labels && !counts->several_classes)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("all pictures of %s have the same label", SubmitRelationName(relation)),
+						errhint("Learning from labels needs at least two classes; without labels use method \"%s\".",
+								DEFAULT_METHOD_UNLABELLED)));
+}
+
+static char *
+Bytes(double bytes)
+{
+	if (bytes < 10e6)
+		return psprintf("%.0f kB", ceil(bytes / 1e3));
+	if (bytes < 10e9)
+		return psprintf("%.0f MB", bytes / 1e6);
+	return psprintf("%.0f GB", bytes / 1e9);
+}
+
+static char *
+Duration(double seconds)
+{
+	if (seconds < 90)
+		return psprintf("%.0f s", ceil(seconds));
+	if (seconds < 5400)
+		return psprintf("%.0f min", ceil(seconds / 60));
+	return psprintf("%.0f h", ceil(seconds / 3600));
+}
+
+static void
+TellCost(int64 job, int64 rows, int bits, const ModelBackbone *backbone, const hash_method *method,
+		 const TrainOptions *options)
+{
+	bool all = method->needs_net && options->value[OPTION_TRAIN_LAYERS] == TRAIN_ALL;
+	double threads = options->value[OPTION_THREADS];
+	double n = (double) rows;
+	double pixels = 3.0 * backbone->prep.size * backbone->prep.size;
+	double disk = n * pixels + (backbone->trained || !all ? n * backbone->features * sizeof(float) : 0);
+	double memory = 30e6 + 4.0 * (double) backbone->parameters * (all ? 2 + threads : 1) + n * bits * 16.0 +
+					(all ? n * backbone->features * sizeof(float) : 0);
+	double passes = all ? 4.5 * options->value[OPTION_EPOCHS] : 1;
+	double seconds = 1 + n * (2e-9 * pixels + (double) backbone->macs * passes / (MACS_A_SECOND * threads)) +
+					 n * options->value[OPTION_EPOCHS] * bits * backbone->features * 3 / MACS_A_SECOND;
+
+	ereport(NOTICE, (errmsg("job " INT64_FORMAT " trains on " INT64_FORMAT " pictures when this transaction commits",
+							job, rows),
+					 errdetail("It takes about %s of memory, %s of temporary disk space and, roughly, %s.",
+							   Bytes(memory), Bytes(disk), Duration(seconds))));
+}
+
+static char *
+RequiredText(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"%s\" must not be null", name)));
+	return arg == 0 ? text_to_cstring(PG_GETARG_TEXT_PP(arg)) : pstrdup(NameStr(*PG_GETARG_NAME(arg)));
+}
+
+Datum
+eddh_train(PG_FUNCTION_ARGS)
+{
+	char *model, *image_name, *label_name, *method_name, *backbone_name;
+	Oid images;
+	int bits;
+	Datum json;
+	SubmitColumn image, label;
+	const hash_method *method;
+	ModelBackbone *backbone;
+	TrainOptions *options;
+	Counts counts;
+	JobChange row = { 0 };
+	int64 job, rows;
+	bool replace;
+
+	SubmitRequirePrimary("eddh_train()");
+	model = RequiredText(fcinfo, 0, "model");
+	if (PG_ARGISNULL(1))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"images\" must not be null")));
+	images = PG_GETARG_OID(1);
+	image_name = RequiredText(fcinfo, 2, "image_column");
+	label_name = PG_ARGISNULL(3) ? NULL : pstrdup(NameStr(*PG_GETARG_NAME(3)));
+	bits = PG_ARGISNULL(4) ? 64 : PG_GETARG_INT32(4);
+	method_name = PG_ARGISNULL(5) ? pstrdup(label_name != NULL ? DEFAULT_METHOD_LABELLED : DEFAULT_METHOD_UNLABELLED)
+								  : text_to_cstring(PG_GETARG_TEXT_PP(5));
+	backbone_name = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
+	json = PG_ARGISNULL(7) ? DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")) : PG_GETARG_DATUM(7);
+
+	if (bits < HASH_BITS_MIN || bits > HASH_BITS_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a code cannot have %d bits", bits),
+						errhint("Choose %d to %d bits; 32, 48 and 64 are usual.", HASH_BITS_MIN, HASH_BITS_MAX)));
+	method = FindMethod(method_name, label_name != NULL);
+	backbone = ModelFindBackbone(backbone_name);
+	options = TrainOptionsRead(json, method, backbone->trained);
+	replace = options->value[OPTION_REPLACE] != 0;
+	ModelCheckNewName(model, replace);
+
+	image = SubmitFindColumn(images, image_name);
+	SubmitCheckImageColumn(images, &image);
+	if (label_name != NULL)
+		label = SubmitFindColumn(images, label_name);
+	counts = Count(images, &image, label_name != NULL ? &label : NULL);
+	CheckCounts(images, &counts, label_name != NULL, bits);
+	rows = label_name != NULL ? counts.labelled : counts.pictures;
+
+	JobSetText(&row, JOB_KIND, JOB_KIND_TRAIN);
+	JobSetText(&row, JOB_MODEL, model);
+	JobSet(&row, JOB_IMAGES, ObjectIdGetDatum(images));
+	JobSetText(&row, JOB_IMAGE_COLUMN, image_name);
+	JobSetText(&row, JOB_LABEL_COLUMN, label_name);
+	JobSet(&row, JOB_BITS, Int32GetDatum(bits));
+	JobSetText(&row, JOB_METHOD, method->name);
+	JobSetText(&row, JOB_BACKBONE, backbone->name);
+	JobSet(&row, JOB_OPTIONS, TrainOptionsWrite(options, method));
+	JobSet(&row, JOB_TOTAL, Int64GetDatum(counts.pictures));
+	job = SubmitJob(&row, model);
+	if (replace && ModelFind(model, true) != NULL)
+		ereport(WARNING, (errmsg("model \"%s\" will be replaced when the job is done", model),
+						  errdetail("Until then the old one serves. Codes stored with it do not fit the new one."),
+						  errhint("Encode them again: eddh_encode_table with options '{\"all\": true}'.")));
+	TellCost(job, rows, bits, backbone, method, options);
+	PG_RETURN_INT64(job);
+}
