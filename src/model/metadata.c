@@ -76,8 +76,8 @@ ModelJsonbText(Jsonb *jsonb, const char *key)
 		return NULL;
 	if (value->type != jbvBinary)
 		return ScalarText(value);
-	if (!JsonContainerIsArray(value->val.binary.data))
-		return NULL;
+	if (!JsonContainerIsArray(value->val.binary.data)) /* nobody understands this, and the error will show it */
+		return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
 
 	initStringInfo(&list);
 	iterator = JsonbIteratorInit(value->val.binary.data);

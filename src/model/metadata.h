@@ -12,7 +12,7 @@ extern eddh_code ModelPrepFromJsonb(Jsonb *jsonb, image_prep *prep, eddh_error *
 extern void ModelPrepToGraph(const image_prep *prep, nn_graph *graph);
 extern void ModelSetMetadata(nn_graph *graph, const char *key, const char *value);
 
-/* A scalar as text, an array of scalars as texts separated by blanks; NULL where absent, null or something else. */
+/* A scalar as text, an array of scalars as texts separated by blanks, an object as JSON; NULL where absent or null. */
 extern char *ModelJsonbText(Jsonb *jsonb, const char *key);
 
 /* 22023 unless options is an object with these keys only (the list ends with NULL). */

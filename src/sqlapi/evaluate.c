@@ -19,6 +19,7 @@
 #include "hash/measure.h"
 #include "model/labels.h"
 #include "report.h"
+#include "sqlapi/columns.h"
 
 PG_FUNCTION_INFO_V1(eddh_evaluate);
 PG_FUNCTION_INFO_V1(eddh_pr_curve);
@@ -128,15 +129,20 @@ ReadTable(Evaluation *evaluation, CodedTable *table, Oid relation, const char *c
 }
 
 static void
-CheckRelation(Oid relation)
+CheckRelation(Oid oid, const char *code_column, const char *label_column)
 {
-	char kind = get_rel_relkind(relation);
+	char kind = get_rel_relkind(oid);
+	Relation relation;
 
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
 		kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						kind == '\0' ? errmsg("relation with OID %u does not exist", relation)
-									 : errmsg("\"%s\" is not a table or view", get_rel_name(relation))));
+						kind == '\0' ? errmsg("relation with OID %u does not exist", oid)
+									 : errmsg("\"%s\" is not a table or view", get_rel_name(oid))));
+	relation = relation_open(oid, AccessShareLock);
+	ColumnNumber(relation, code_column, NULL);
+	ColumnNumber(relation, label_column, NULL);
+	relation_close(relation, AccessShareLock);
 }
 
 /* Arguments queries, database, code_column, label_column, all of them wanted. */
@@ -154,8 +160,8 @@ ReadBoth(FunctionCallInfo fcinfo)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"%s\" must not be NULL", names[i])));
 	queries = PG_GETARG_OID(0);
 	database = PG_GETARG_OID(1);
-	CheckRelation(queries);
-	CheckRelation(database);
+	CheckRelation(queries, NameStr(*PG_GETARG_NAME(2)), NameStr(*PG_GETARG_NAME(3)));
+	CheckRelation(database, NameStr(*PG_GETARG_NAME(2)), NameStr(*PG_GETARG_NAME(3)));
 
 	evaluation->context = CurrentMemoryContext;
 	evaluation->bits = -1;

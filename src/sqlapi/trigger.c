@@ -5,7 +5,6 @@
 #include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -13,30 +12,14 @@
 
 #include "model/model.h"
 #include "report.h"
+#include "sqlapi/columns.h"
 #include "sqlapi/remember.h"
 
 PG_FUNCTION_INFO_V1(eddh_encode_trigger);
 
-static int
-ColumnNumber(Relation relation, const char *name)
-{
-	TupleDesc columns = RelationGetDescr(relation);
-	StringInfoData list;
-
-	for (int i = 0; i < columns->natts; i++)
-		if (!TupleDescAttr(columns, i)->attisdropped && strcmp(NameStr(TupleDescAttr(columns, i)->attname), name) == 0)
-			return i + 1;
-	initStringInfo(&list);
-	for (int i = 0; i < columns->natts; i++)
-		if (!TupleDescAttr(columns, i)->attisdropped)
-			appendStringInfo(&list, "%s\"%s\"", list.len > 0 ? ", " : "", NameStr(TupleDescAttr(columns, i)->attname));
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-					errmsg("column \"%s\" of table \"%s\" does not exist", name, RelationGetRelationName(relation)),
-					errhint("Its columns are: %s. The trigger's arguments are: model, image column, code column, "
-							"and optionally what to do with a picture that cannot be decoded (error or null).",
-							list.data)));
-	return 0;
-}
+#define ABOUT_ARGUMENTS                                                                                             \
+	"The trigger's arguments are: model, image column, code column, and optionally what to do with a picture that " \
+	"cannot be decoded (error or null)."
 
 static void
 CheckImageColumn(Relation relation, int column)
@@ -87,8 +70,7 @@ NullPolicy(const Trigger *trigger)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("trigger \"%s\" gives eddh_encode_trigger %d arguments", trigger->tgname, trigger->tgnargs),
-				 errhint("They are: model, image column, code column, and optionally what to do with a picture that "
-						 "cannot be decoded (error or null).")));
+				 errhint(ABOUT_ARGUMENTS)));
 	if (strcmp(policy, "error") != 0 && strcmp(policy, "null") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -122,8 +104,8 @@ eddh_encode_trigger(PG_FUNCTION_ARGS)
 				 errmsg("trigger \"%s\" must be BEFORE INSERT OR UPDATE FOR EACH ROW", data->tg_trigger->tgname)));
 
 	null_policy = NullPolicy(data->tg_trigger);
-	image_column = ColumnNumber(data->tg_relation, data->tg_trigger->tgargs[1]);
-	code_column = ColumnNumber(data->tg_relation, data->tg_trigger->tgargs[2]);
+	image_column = ColumnNumber(data->tg_relation, data->tg_trigger->tgargs[1], ABOUT_ARGUMENTS);
+	code_column = ColumnNumber(data->tg_relation, data->tg_trigger->tgargs[2], ABOUT_ARGUMENTS);
 	CheckImageColumn(data->tg_relation, image_column);
 
 	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;

@@ -1,3 +1,5 @@
+-- Helpers of tests that need pictures, models or the whole of an error; in pg_temp, so that nothing stays.
+--
 -- Small real pictures for tests, without a picture file: 8 x 8 pixels as PNG with stored (not compressed) deflate blocks.
 
 CREATE FUNCTION pg_temp.png_chunk(kind text, data bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
@@ -41,3 +43,30 @@ CREATE FUNCTION pg_temp.picture(number int) RETURNS bytea LANGUAGE sql IMMUTABLE
 	SELECT pg_temp.png(substr(string_agg(sha256(('picture ' || number || ' ' || part)::bytea), '' ORDER BY part), 1, 192))
 	FROM generate_series(1, 6) AS part
 $$;
+
+-- Models without training: cnn-s up to fc7, before its ReLU, as an ONNX file. Untrained outputs lie around zero, so codes differ between pictures.
+CREATE FUNCTION pg_temp.untrained() RETURNS bytea LANGUAGE plpgsql AS $$
+DECLARE
+	onnx bytea;
+BEGIN
+	PERFORM eddh_import_backbone('untrained', eddh_export_backbone('cnn-s'), '{"cut": "fc7"}');
+	onnx := eddh_export_backbone('untrained');
+	PERFORM eddh_drop_backbone('untrained');
+	RETURN onnx;
+END $$;
+
+-- What a user sees when a statement fails: SQLSTATE, message, DETAIL and HINT; or that it does not fail.
+CREATE FUNCTION pg_temp.failure(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	code text;
+	message text;
+	detail text;
+	hint text;
+BEGIN
+	EXECUTE statement;
+	RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	RETURN code || ' ' || message || CASE WHEN detail <> '' THEN E'\nDETAIL: ' || detail ELSE '' END
+		|| CASE WHEN hint <> '' THEN E'\nHINT: ' || hint ELSE '' END;
+END $$;
