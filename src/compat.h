@@ -55,4 +55,11 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define EddhSettings(n) get_guc_variables(n)
 #endif
 
+/* Needs utils/acl.h. */
+#if PG_VERSION_NUM >= 160000
+#define EddhOwnsRelation(oid, role) object_ownercheck(RelationRelationId, oid, role)
+#else
+#define EddhOwnsRelation(oid, role) pg_class_ownercheck(oid, role)
+#endif
+
 #endif /* EDDH_COMPAT_H */

@@ -5,6 +5,7 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "index/index.h"
 #include "model/model.h"
 #include "train/options.h"
 
@@ -15,6 +16,7 @@ void _PG_init(void);
 void
 _PG_init(void)
 {
+	IndexInit();
 	ModelInit();
 	TrainInit();
 	MarkGUCPrefixReserved("eddh");

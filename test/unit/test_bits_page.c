@@ -1,0 +1,182 @@
+/* test_bits_page.c: the page kernels agree with their naive twins, and those with the definition. */
+#include "bits/kernels_page.h"
+#include "common/random.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const uint32_t lengths[] = { 1, 2, 3, 4, 5, 16, 64 };
+static const uint32_t counts[] = { 0, 1, 7, 8, 9, 63, 64, 1008 };
+
+#define EACH_SHAPE(words, n)                                                           \
+	for (size_t wi = 0; wi < sizeof(lengths) / sizeof(*lengths); wi++)                 \
+		for (size_t ni = 0, go = 1; go && ni < sizeof(counts) / sizeof(*counts); ni++) \
+			for (uint32_t words = lengths[wi], n = counts[ni], once = 1; once; once = 0)
+
+static uint64_t *
+random_words(eddh_rng *rng, size_t count)
+{
+	uint64_t *out = aligned_alloc(64, (count * 8 + 64) / 64 * 64 + 64);
+
+	assert_non_null(out);
+	/* Sparse words give distances with many ties. */
+	for (size_t i = 0; i < count; i++)
+		out[i] = eddh_rng_next(rng) & eddh_rng_next(rng) & eddh_rng_next(rng);
+	return out;
+}
+
+static uint32_t
+distance_by_bits(uint32_t words, const uint64_t *blocks, uint32_t i, const uint64_t *query)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t w = 0; w < words; w++)
+		for (int bit = 0; bit < 64; bit++)
+			sum += (uint32_t) (((blocks[bits_page_word(words, i, w)] ^ query[w]) >> bit) & 1);
+	return sum;
+}
+
+static void
+test_distances(void **state)
+{
+	eddh_rng rng;
+
+	eddh_rng_seed(&rng, 1);
+	EACH_SHAPE(words, n)
+	{
+		uint64_t *blocks = random_words(&rng, (size_t) bits_page_blocks(n) * 8 * words + 1);
+		uint64_t *query = random_words(&rng, words);
+		uint32_t fast[1024], naive[1024];
+
+		bits_page_distances(words, n, query, blocks, fast);
+		bits_page_distances_naive(words, n, query, blocks, naive);
+		for (uint32_t i = 0; i < n; i++)
+		{
+			assert_int_equal(fast[i], naive[i]);
+			assert_int_equal(fast[i], distance_by_bits(words, blocks, i, query));
+		}
+		free(blocks);
+		free(query);
+	}
+}
+
+static void
+test_at(void **state)
+{
+	eddh_rng rng;
+
+	eddh_rng_seed(&rng, 2);
+	EACH_SHAPE(words, n)
+	{
+		uint64_t *blocks = random_words(&rng, (size_t) bits_page_blocks(n) * 8 * words + 1);
+		uint64_t *query = random_words(&rng, words);
+		uint32_t at = 0, total = 0;
+
+		/* Walking from one distance to the next meets every code once, at its own distance. */
+		while (at != BITS_PAGE_NONE)
+		{
+			uint16_t fast[1024], naive[1024];
+			uint32_t fast_next, naive_next;
+			uint32_t found = bits_page_at(words, n, query, blocks, at, fast, &fast_next);
+
+			assert_int_equal(found, bits_page_at_naive(words, n, query, blocks, at, naive, &naive_next));
+			assert_int_equal(fast_next, naive_next);
+			assert_memory_equal(fast, naive, found * sizeof(uint16_t));
+			for (uint32_t i = 0; i < found; i++)
+				assert_int_equal(distance_by_bits(words, blocks, fast[i], query), at);
+			assert_true(fast_next > at);
+			total += found;
+			at = fast_next;
+		}
+		assert_int_equal(total, n);
+		free(blocks);
+		free(query);
+	}
+}
+
+static void
+test_bounds(void **state)
+{
+	eddh_rng rng;
+
+	eddh_rng_seed(&rng, 3);
+	EACH_SHAPE(words, n)
+	{
+		uint64_t *blocks = random_words(&rng, (size_t) bits_page_blocks(n) * 8 * words * 3 + 1);
+		uint64_t *query = random_words(&rng, words);
+		uint16_t rmin[1024], rmax[1024];
+		uint32_t fast[1024], naive[1024];
+
+		for (uint32_t i = 0; i < 1024; i++)
+		{
+			rmin[i] = (uint16_t) eddh_rng_below(&rng, 64 * words);
+			rmax[i] = (uint16_t) (rmin[i] + eddh_rng_below(&rng, 32));
+		}
+		bits_page_bounds(words, n, query, blocks, rmin, rmax, fast);
+		bits_page_bounds_naive(words, n, query, blocks, rmin, rmax, naive);
+		assert_memory_equal(fast, naive, n * sizeof(uint32_t));
+		free(blocks);
+		free(query);
+	}
+}
+
+/* No code of a set is nearer than the bound of the set. */
+static void
+test_bounds_hold(void **state)
+{
+	eddh_rng rng;
+
+	eddh_rng_seed(&rng, 4);
+	for (int round = 0; round < 300; round++)
+	{
+		uint32_t words = lengths[round % 5], n = 1 + (uint32_t) eddh_rng_below(&rng, 20);
+		uint64_t *codes = random_words(&rng, (size_t) bits_page_blocks(n) * 8 * words);
+		uint64_t *centre = random_words(&rng, words), *query = random_words(&rng, words);
+		uint64_t *set = calloc(8 * words * 3, sizeof(uint64_t));
+		uint16_t rmin[8] = { 0 }, rmax[8] = { 0 };
+		uint32_t bound[8], nearest = UINT32_MAX;
+
+		rmin[0] = UINT16_MAX;
+		for (uint32_t w = 0; w < words; w++)
+		{
+			set[w * 8] = centre[w];
+			set[(words + w) * 8] = ~UINT64_C(0);
+		}
+		for (uint32_t i = 0; i < n; i++)
+		{
+			uint32_t radius = distance_by_bits(words, codes, i, centre);
+			uint32_t distance = distance_by_bits(words, codes, i, query);
+
+			rmin[0] = radius < rmin[0] ? (uint16_t) radius : rmin[0];
+			rmax[0] = radius > rmax[0] ? (uint16_t) radius : rmax[0];
+			nearest = distance < nearest ? distance : nearest;
+			for (uint32_t w = 0; w < words; w++)
+			{
+				set[(words + w) * 8] &= codes[bits_page_word(words, i, w)];
+				set[(2 * words + w) * 8] |= codes[bits_page_word(words, i, w)];
+			}
+		}
+		bits_page_bounds(words, 1, query, set, rmin, rmax, bound);
+		assert_true(bound[0] <= nearest);
+		free(codes);
+		free(centre);
+		free(query);
+		free(set);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_distances),
+		cmocka_unit_test(test_at),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_bounds_hold),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
