@@ -10,6 +10,7 @@ typedef struct run
 	int n;
 	const float *input;
 	float *arena;
+	const eddh_stop *stop;
 	float *output;    /* forward */
 	float *d_input;   /* backward; NULL where not wanted */
 	float *d_weights; /* backward: of the weights from d_base on */
@@ -76,6 +77,63 @@ unary_of(uint32_t op)
 	}
 }
 
+/*
+ * Convolutions of a large batch are cut between samples, so that stop is polled at least about every half a billion multiply-adds. Nothing else takes
+ * that long, and a dense layer is better done at once: its weights are read once.
+ */
+#define MACS_BETWEEN_POLLS (UINT64_C(1) << 29)
+
+static int
+samples_at_once(const run *r, const nn_node *node)
+{
+	uint64_t macs = nn_node_macs(r->plan->graph, node);
+	uint64_t samples = macs == 0 ? (uint64_t) r->n : MACS_BETWEEN_POLLS / macs;
+
+	return samples < 1 ? 1 : samples > (uint64_t) r->n ? r->n : (int) samples;
+}
+
+/* False when stopped. */
+static bool
+conv_forward(const run *r, const nn_step *step, size_t count, const float *x, const float *w, const float *b, float *y)
+{
+	const nn_node *node = &r->plan->graph->nodes[step->node];
+	float *scratch = step->scratch[0] == NN_NO_PLACE ? NULL : r->arena + step->scratch[0];
+	size_t count_out = r->plan->values[step->output].count;
+	int at_once = samples_at_once(r, node);
+
+	for (int i = 0; i < r->n; i += at_once)
+	{
+		int n = r->n - i < at_once ? r->n - i : at_once;
+
+		if (i > 0 && eddh_stopped(r->stop))
+			return false;
+		nn_conv_forward(&node->window, node->k, node->groups, n, x + (size_t) i * count, w, b, step->act,
+						y + (size_t) i * count_out, scratch);
+	}
+	return true;
+}
+
+static bool
+conv_backward(const run *r, const nn_step *step, size_t count, const float *x, const float *w, const float *dy,
+			  float *dx, float *dw, float *db)
+{
+	const nn_node *node = &r->plan->graph->nodes[step->node];
+	float *scratch = step->scratch[1] == NN_NO_PLACE ? NULL : r->arena + step->scratch[1];
+	size_t count_out = r->plan->values[step->output].count;
+	int at_once = samples_at_once(r, node);
+
+	for (int i = 0; i < r->n; i += at_once)
+	{
+		int n = r->n - i < at_once ? r->n - i : at_once;
+
+		if (i > 0 && eddh_stopped(r->stop))
+			return false;
+		nn_conv_backward(&node->window, node->k, node->groups, n, x + (size_t) i * count, w,
+						 dy + (size_t) i * count_out, dx == NULL ? NULL : dx + (size_t) i * count, dw, db, scratch);
+	}
+	return true;
+}
+
 /* The inputs of a Concat are runs of each sample of its output. */
 static void
 concat_forward(const run *r, const nn_step *step, float *y)
@@ -95,7 +153,8 @@ concat_forward(const run *r, const nn_step *step, float *y)
 	}
 }
 
-static void
+/* False when stopped. */
+static bool
 forward_step(const run *r, const nn_step *step)
 {
 	const nn_graph *graph = r->plan->graph;
@@ -115,9 +174,7 @@ forward_step(const run *r, const nn_step *step)
 	switch ((nn_op) node->op)
 	{
 		case NN_OP_CONV:
-			nn_conv_forward(&node->window, node->k, node->groups, r->n, x, w, b, step->act, y,
-							arena_at(r, step->scratch[0]));
-			break;
+			return conv_forward(r, step, count, x, w, b, y);
 		case NN_OP_DENSE:
 			nn_dense_forward((int) (all / (size_t) last), last, node->k, x, w, b, step->act, y);
 			break;
@@ -163,6 +220,7 @@ forward_step(const run *r, const nn_step *step)
 		case NN_OP_COUNT:
 			break;
 	}
+	return true;
 }
 
 static eddh_code
@@ -177,7 +235,7 @@ eddh_code
 nn_forward(const nn_plan *plan, int n, const float *input, float *arena, float *output, const eddh_stop *stop,
 		   eddh_error *err)
 {
-	run r = { .plan = plan, .n = n, .input = input, .arena = arena, .output = output };
+	run r = { .plan = plan, .n = n, .input = input, .arena = arena, .stop = stop, .output = output };
 	uint32_t value = plan->value_of[plan->graph->output];
 	eddh_code code = check_batch(plan, n, err);
 
@@ -185,9 +243,8 @@ nn_forward(const nn_plan *plan, int n, const float *input, float *arena, float *
 		return code;
 	for (uint32_t s = 0; s < plan->n_steps; s++)
 	{
-		if (eddh_stopped(stop))
+		if (eddh_stopped(stop) || !forward_step(&r, &plan->steps[s]))
 			return eddh_fail(err, EDDH_STOPPED, "stopped");
-		forward_step(&r, &plan->steps[s]);
 	}
 	if (plan->values[value].where != NN_IN_OUTPUT)
 		memcpy(output, value_read(&r, value), sizeof(float) * (size_t) n * plan->values[value].count);
@@ -258,7 +315,7 @@ binary_backward(const run *r, const nn_step *step, const nn_tensor *in, const fl
 					   two ? link_gradient(r, &link[1]) : d_weights_at(r, node->w, node->w_count));
 }
 
-static void
+static bool
 backward_step(const run *r, const nn_step *step)
 {
 	const nn_graph *graph = r->plan->graph;
@@ -279,14 +336,14 @@ backward_step(const run *r, const nn_step *step)
 	int last = in->dim[in->ndim - 1];
 
 	if (node->w_count == 0 && step->n_links == 1 && dx == NULL)
-		return;
+		return true;
 	switch ((nn_op) node->op)
 	{
 		case NN_OP_CONV:
 			if (step->act.kind != NN_ACT_NONE)
 				nn_act_backward(step->act, all_out, y, dy, dy);
-			nn_conv_backward(&node->window, node->k, node->groups, r->n, x, w, dy, dx, dw, db,
-							 arena_at(r, step->scratch[1]));
+			if (!conv_backward(r, step, (size_t) in->count, x, w, dy, dx, dw, db))
+				return false;
 			break;
 		case NN_OP_DENSE:
 			if (step->act.kind != NN_ACT_NONE)
@@ -337,10 +394,11 @@ backward_step(const run *r, const nn_step *step)
 	for (uint32_t l = 0; l < step->n_links && !step->in_place; l++)
 		if (link[l].adds && link_gradient(r, &link[l]) != NULL)
 			add_gradient(r, &link[l]);
+	return true;
 }
 
 static eddh_code
-backward(run *r, const float *d_output, const eddh_stop *stop, eddh_error *err)
+backward(const run *r, const float *d_output, eddh_error *err)
 {
 	const nn_plan *plan = r->plan;
 	const nn_value *value = &plan->values[plan->value_of[plan->graph->output]];
@@ -362,9 +420,8 @@ backward(run *r, const float *d_output, const eddh_stop *stop, eddh_error *err)
 	{
 		if (plan->steps[s].node < r->first_node)
 			break;
-		if (eddh_stopped(stop))
+		if (eddh_stopped(r->stop) || !backward_step(r, &plan->steps[s]))
 			return eddh_fail(err, EDDH_STOPPED, "stopped");
-		backward_step(r, &plan->steps[s]);
 	}
 	return EDDH_OK;
 }
@@ -373,19 +430,27 @@ eddh_code
 nn_backward(const nn_plan *plan, int n, const float *input, float *arena, const float *d_output, float *d_weights,
 			float *d_input, const eddh_stop *stop, eddh_error *err)
 {
-	run r = { .plan = plan, .n = n, .input = input, .arena = arena, .d_input = d_input, .d_weights = d_weights };
+	run r = {
+		.plan = plan, .n = n, .input = input, .arena = arena, .stop = stop, .d_input = d_input, .d_weights = d_weights
+	};
 
-	return backward(&r, d_output, stop, err);
+	return backward(&r, d_output, err);
 }
 
 eddh_code
 nn_backward_from(const nn_plan *plan, uint32_t first_node, int n, const float *input, float *arena,
 				 const float *d_output, float *d_weights, const eddh_stop *stop, eddh_error *err)
 {
-	run r = { .plan = plan, .n = n, .input = input, .arena = arena, .d_weights = d_weights, .first_node = first_node };
+	run r = { .plan = plan,
+			  .n = n,
+			  .input = input,
+			  .arena = arena,
+			  .stop = stop,
+			  .d_weights = d_weights,
+			  .first_node = first_node };
 
 	if (first_node >= plan->graph->n_nodes)
 		return EDDH_OK;
 	r.d_base = plan->graph->nodes[first_node].w;
-	return backward(&r, d_output, stop, err);
+	return backward(&r, d_output, err);
 }
