@@ -58,11 +58,21 @@ size_t
 nn_conv_scratch(const nn_window *g, int k, int groups, bool training)
 {
 	conv_shape s;
+	size_t size;
 
 	if (nn_conv_is_depthwise(g, groups))
 		return nn_depthwise_scratch(g, training);
+	if (nn_conv_direct_fits(g, k, groups) && !training)
+		return nn_conv_direct_scratch(g, k, groups);
 	s = shape_of(g, k, groups);
-	return round_up(s.rows * s.tile, 16) + round_up(s.kg * s.tile, 16);
+	size = round_up(s.rows * s.tile, 16) + round_up(s.kg * s.tile, 16);
+	if (nn_conv_direct_fits(g, k, groups))
+	{
+		size_t direct = nn_conv_direct_scratch(g, k, groups);
+
+		size = direct > size ? direct : size;
+	}
+	return size;
 }
 
 /* Columns first .. first + count - 1 of `images` images (of one image, if not all its columns) for one group. */
@@ -86,6 +96,11 @@ nn_conv_forward(const nn_window *g, int k, int groups, int n, const float *x, co
 	if (nn_conv_is_depthwise(g, groups))
 	{
 		nn_depthwise_forward(g, k, n, x, w, b, act, y, scratch);
+		return;
+	}
+	if (nn_conv_direct_fits(g, k, groups))
+	{
+		nn_conv_direct(g, k, groups, n, x, w, b, act, y, scratch);
 		return;
 	}
 	s = shape_of(g, k, groups);

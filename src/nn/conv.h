@@ -3,6 +3,7 @@
 #define EDDH_NN_CONV_H
 
 #include "nn/kernels.h"
+#include "nn/phases.h"
 
 /* One input channel a group (conv_depthwise.c). */
 extern size_t nn_depthwise_scratch(const nn_window *g, bool training);
@@ -14,10 +15,18 @@ extern void nn_depthwise_backward(const nn_window *g, int k, int n, const float 
 extern bool
 nn_depthwise_fits(const nn_window *g); /* false for geometries whose padded planes would be absurdly large */
 
+/*
+ * Without BLAS and without a matrix of columns (conv_direct.c); on processors and for geometries that nn_conv_direct_fits says. One thread or many.
+ */
+extern bool nn_conv_direct_fits(const nn_window *g, int k, int groups);
+extern size_t nn_conv_direct_scratch(const nn_window *g, int k, int groups);
+extern void nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, const float *w, const float *b,
+						   nn_act act, float *y, float *scratch);
+
 static inline bool
 nn_conv_is_depthwise(const nn_window *g, int groups)
 {
-	return groups > 1 && groups == g->c && nn_depthwise_fits(g);
+	return groups > 1 && groups == g->c && nn_phases_fit(g);
 }
 
 /* 1x1, stride 1, no padding: the image is its own matrix of columns. */

@@ -1,106 +1,34 @@
 /*
  * conv_depthwise.c: one input channel a group, directly.
  *
- * A plane is copied, padded, into one sub-plane per phase of the stride, all of one pitch. Then the pixel under tap (ky, kx) of output (oy, ox) lies
- * in phase (ky dh mod sh, kx dw mod sw) at a constant distance from oy * pitch + ox, and the whole plane is one run of multiply-adds over
- * contiguous floats, whatever stride and dilation. The few columns between ow and the pitch are computed in vain.
+ * A plane in phases (phases.h) is one run of multiply-adds over contiguous floats. The few columns between ow and the pitch are computed in vain.
  */
 #include "nn/conv.h"
 
 #include <string.h>
 
+#include "nn/phases.h"
 #include "nn/simd.h"
 #include "nn/vector.h"
 #include "nn/window.h"
 
-/* Floats that a run may read and write past its end. */
-#define SLACK ((size_t) 64)
+/* Outputs computed at a time; a run is rounded up to it, which the phases' slack allows. */
 #define CHUNK 64
 
-typedef struct phases
-{
-	int rows;      /* of a sub-plane */
-	int pitch;     /* of its rows */
-	size_t size;   /* of a sub-plane with slack */
-	size_t run;    /* outputs computed: (oh - 1) * pitch + ow */
-	size_t planes; /* sh * sw */
-} phases;
-
-static phases
-phases_of(const nn_window *g)
-{
-	phases p;
-
-	p.rows = g->oh + (g->kh - 1) * g->dh / g->sh;
-	p.pitch = g->ow + (g->kw - 1) * g->dw / g->sw;
-	p.run = (size_t) (g->oh - 1) * p.pitch + g->ow;
-	p.size = ((size_t) p.rows * p.pitch + SLACK + 15) / 16 * 16;
-	p.planes = (size_t) g->sh * g->sw;
-	return p;
-}
-
-/* A stranger's strides, pads and dilations may ask for anything; what does not fit here goes by columns, whose tiles are bounded. */
-bool
-nn_depthwise_fits(const nn_window *g)
-{
-	double rows = g->oh + (double) (g->kh - 1) * g->dh / g->sh;
-	double pitch = g->ow + (double) (g->kw - 1) * g->dw / g->sw;
-
-	return (double) g->sh * g->sw * rows * pitch <= 1 << 22;
-}
-
 static size_t
-run_floats(const phases *p)
+run_floats(const nn_window *g, const nn_phases *p)
 {
-	return (p->run + SLACK + 15) / 16 * 16;
+	size_t run = (size_t) (g->oh - 1) * p->pitch + g->ow;
+
+	return (run + CHUNK - 1) / CHUNK * CHUNK;
 }
 
 size_t
 nn_depthwise_scratch(const nn_window *g, bool training)
 {
-	phases p = phases_of(g);
+	nn_phases p = nn_phases_of(g);
 
-	return p.planes * p.size + run_floats(&p);
-}
-
-/* Sub-plane (py, px) holds input (r sh + py - ph0, q sw + px - pw0) at row r, column q. The padding was zeroed before and stays so. */
-NN_INLINE void
-split_body(const nn_window *g, const phases *p, const float *x, float *to)
-{
-	for (int py = 0; py < g->sh; py++)
-		for (int px = 0; px < g->sw; px++, to += p->size)
-		{
-			int y0, y1, x0, x1;
-
-			nn_window_range(g->h, g->sh, g->ph0, py, p->rows, &y0, &y1);
-			nn_window_range(g->w, g->sw, g->pw0, px, p->pitch, &x0, &x1);
-			for (int r = y0; r < y1; r++)
-			{
-				const float *from = x + (size_t) (r * g->sh + py - g->ph0) * g->w + px - g->pw0;
-				float *row = to + (size_t) r * p->pitch;
-
-				if (g->sw == 1)
-					for (int q = x0; q < x1; q++)
-						row[q] = from[q];
-				else if (g->sw == 2)
-					for (int q = x0; q < x1; q++)
-						row[q] = from[2 * q];
-				else
-					for (int q = x0; q < x1; q++)
-						row[q] = from[q * g->sw];
-			}
-		}
-}
-NN_SIMD_KERNEL(static, split, (const nn_window *g, const phases *p, const float *x, float *to), (g, p, x, to))
-
-/* Where the run of tap (ky, kx) begins. */
-NN_INLINE size_t
-tap_offset(const nn_window *g, const phases *p, int ky, int kx)
-{
-	int dy = ky * g->dh;
-	int dx = kx * g->dw;
-
-	return ((size_t) (dy % g->sh) * g->sw + dx % g->sw) * p->size + (size_t) (dy / g->sh) * p->pitch + dx / g->sw;
+	return p.all + run_floats(g, &p);
 }
 
 NN_INLINE void
@@ -127,18 +55,19 @@ run_taps(size_t run, int taps, const float *const *from, const float *w, float a
 
 /* out (run floats and slack) = sum over taps; more taps than fit in one go are added row by row. */
 NN_INLINE void
-plane_run_body(const nn_window *g, const phases *p, const float *split_plane, const float *w, float add, float *out)
+plane_run_body(const nn_window *g, const nn_phases *p, size_t run, const float *split_plane, const float *w, float add,
+			   float *out)
 {
 	const float *from[9];
 
 	if (g->kh == 3 && g->kw == 3)
 	{
 		for (int t = 0; t < 9; t++)
-			from[t] = split_plane + tap_offset(g, p, t / 3, t % 3);
-		run_taps(p->run, 9, from, w, add, out);
+			from[t] = split_plane + nn_phases_tap(g, p, t / 3, t % 3);
+		run_taps(run, 9, from, w, add, out);
 		return;
 	}
-	for (size_t i = 0; i < p->run; i += CHUNK)
+	for (size_t i = 0; i < run; i += CHUNK)
 	{
 		float sum[CHUNK];
 
@@ -147,7 +76,7 @@ plane_run_body(const nn_window *g, const phases *p, const float *split_plane, co
 		for (int ky = 0; ky < g->kh; ky++)
 			for (int kx = 0; kx < g->kw; kx++)
 			{
-				const float *row = split_plane + tap_offset(g, p, ky, kx) + i;
+				const float *row = split_plane + nn_phases_tap(g, p, ky, kx) + i;
 				float v = w[ky * g->kw + kx];
 
 				for (int j = 0; j < CHUNK; j++)
@@ -158,27 +87,29 @@ plane_run_body(const nn_window *g, const phases *p, const float *split_plane, co
 	}
 }
 NN_SIMD_KERNEL(static, plane_run,
-			   (const nn_window *g, const phases *p, const float *split_plane, const float *w, float add, float *out),
-			   (g, p, split_plane, w, add, out))
+			   (const nn_window *g, const nn_phases *p, size_t run, const float *split_plane, const float *w, float add,
+				float *out),
+			   (g, p, run, split_plane, w, add, out))
 
 void
 nn_depthwise_forward(const nn_window *g, int k, int n, const float *x, const float *w, const float *b, nn_act act,
 					 float *y, float *scratch)
 {
-	phases p = phases_of(g);
+	nn_phases p = nn_phases_of(g);
+	size_t run_len = run_floats(g, &p);
 	int each = k / g->c;
-	float *run = scratch + p.planes * p.size;
+	float *run = scratch + p.all;
 
-	memset(scratch, 0, (p.planes * p.size + run_floats(&p)) * sizeof *scratch);
+	memset(scratch, 0, p.all * sizeof *scratch);
 	for (int i = 0; i < n; i++)
 		for (int c = 0; c < g->c; c++, x += (size_t) g->h * g->w)
 		{
-			split(g, &p, x, scratch);
+			nn_phases_split(g, &p, 1, x, scratch);
 			for (int e = 0; e < each; e++, y += (size_t) g->oh * g->ow)
 			{
 				int o = c * each + e;
 
-				plane_run(g, &p, scratch, w + (size_t) o * g->kh * g->kw, b != NULL ? b[o] : 0.0f, run);
+				plane_run(g, &p, run_len, scratch, w + (size_t) o * g->kh * g->kw, b != NULL ? b[o] : 0.0f, run);
 				nn_bias_act(g->oh, g->ow, run, p.pitch, NULL, act, y, g->ow);
 			}
 		}

@@ -31,6 +31,13 @@ extern nn_simd nn_simd_level(void);
 #define NN_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")))
 #endif
 
+/*
+ * Vectors for the few kernels whose registers have to be laid out by hand. They may only be used in functions with the matching target; loads and
+ * stores need no alignment.
+ */
+typedef float nn_vec8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float nn_vec16 __attribute__((vector_size(64), aligned(4), may_alias));
+
 #define NN_SIMD_KERNEL(linkage, name, parameters, arguments) \
 	static NN_TARGET_AVX2 void name##_avx2 parameters        \
 	{                                                        \
