@@ -4,7 +4,7 @@
  * BLAS takes int; whatever does not fit goes to the naive twin, which is slow but right.
  *
  * A serial OpenBLAS takes its work buffers from a table without a lock, so that two threads of a trainer can get the same one and both compute
- * nonsense (seen with Debian's 0.3.21). One call at a time, therefore; what training does most has kernels of its own.
+ * nonsense (seen with Debian's 0.3.21). One call at a time, therefore; single precision goes to matmul.c first, which needs no lock.
  */
 #include "nn/gemm.h"
 
@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "nn/matmul.h"
 #include "nn/nn.h"
 
 static pthread_mutex_t blas_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -51,6 +52,8 @@ nn_gemm(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, float alpha, c
 		scale_float(m, n, beta, c, ldc);
 		return;
 	}
+	if (nn_matmul(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc))
+		return;
 	if (!fits_int(m, n, k, lda, ldb, ldc))
 	{
 		nn_gemm_naive(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
