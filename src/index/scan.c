@@ -491,6 +491,24 @@ SetOrderValues(IndexScanDesc scan, HamScan *so)
 	}
 }
 
+/*
+ * An index-only scan is planned where no column is needed at all (count(*), say), whatever amcanreturn says; it still wants a tuple.
+ */
+static void
+SetTuple(IndexScanDesc scan, HamScan *so)
+{
+	if (scan->xs_want_itup && scan->xs_itup == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(so->context);
+		Datum value = (Datum) 0;
+		bool null = true;
+
+		scan->xs_itupdesc = RelationGetDescr(scan->indexRelation);
+		scan->xs_itup = index_form_tuple(scan->xs_itupdesc, &value, &null);
+		MemoryContextSwitchTo(caller);
+	}
+}
+
 bool
 hamgettuple(IndexScanDesc scan, ScanDirection direction)
 {
@@ -510,6 +528,7 @@ hamgettuple(IndexScanDesc scan, ScanDirection direction)
 			scan->xs_heaptid = *tid;
 			scan->xs_recheck = false;
 			SetOrderValues(scan, so);
+			SetTuple(scan, so);
 			return true;
 		}
 		CHECK_FOR_INTERRUPTS();
