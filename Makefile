@@ -26,11 +26,11 @@ BLAS_INCLUDE := $(firstword $(wildcard /usr/include/*/openblas-serial) $(shell p
 PLAIN_LIBS = -L$(BLAS_LIBDIR) -Wl,-rpath,$(BLAS_LIBDIR) -lopenblas -lprotobuf-c -ljpeg -lpng16 -lwebp -lm -lpthread
 
 WARNINGS = -Wall -Wextra -Wshadow -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement -Werror
-PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/build -I$(BLAS_INCLUDE)
+PG_CPPFLAGS = -MMD -MP -I$(srcdir)/src -I$(srcdir)/build -I$(BLAS_INCLUDE)
 PG_CFLAGS = $(WARNINGS) $(OPT)
 SHLIB_LINK = $(PLAIN_LIBS)
 
-EXTRA_CLEAN = build
+EXTRA_CLEAN = build $(OBJS:.o=.d)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -60,9 +60,8 @@ build/onnx.pb-c.c: $(ONNX_PROTO_DIR)/onnx.proto | build
 build/onnx.pb-c.h: build/onnx.pb-c.c ;
 $(PLAIN_SOURCES:.c=.o): | build/onnx.pb-c.c
 
-# Objects depend on every header: the tree is small, and a stale object costs more than a rebuild.
-HEADERS = $(wildcard src/*.h src/*/*.h)
-$(OBJS): $(HEADERS)
+# Headers an object has seen, written beside it by the compiler.
+-include $(OBJS:.o=.d)
 
 # Unit programs, fuzzers and benchmarks of the plain-C rooms: one program a file, linked with all plain objects.
 UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(wildcard test/unit/test_*.c))
