@@ -60,7 +60,8 @@ build/onnx.pb-c.c: $(ONNX_PROTO_DIR)/onnx.proto | build
 build/onnx.pb-c.h: build/onnx.pb-c.c ;
 $(PLAIN_SOURCES:.c=.o): | build/onnx.pb-c.c
 
-# Headers an object has seen, written beside it by the compiler.
+# Headers an object has seen, written beside it by the compiler; and the flags that made it.
+$(OBJS): Makefile
 -include $(OBJS:.o=.d)
 
 # Unit programs, fuzzers and benchmarks of the plain-C rooms: one program a file, linked with all plain objects.
