@@ -76,7 +76,10 @@ typedef struct hash_problem
 	int epochs;           /* passes over the data in all, for methods with a net */
 	const double *values; /* one a parameter of the method, in table order */
 	const eddh_stop *stop;
-	/* May be NULL. measure: "loss", "objective", "balance", ...; step counts outer iterations or epochs. */
+	/*
+	 * May be NULL. measure by epoch: "loss". By round of EDDH: "objective" (J / (n^2 k^2)), "saturated" (share of |F| > 0.99), "balance" (mean over bits
+	 * of |mean of sgn(F)|; 0 is best), "disagree" (share of sgn(F) != B). By iteration of ITQ: "quantisation" (mean squared error). step counts from 1.
+	 */
 	void (*log)(void *arg, const char *measure, int step, double value);
 	void (*say)(void *arg, const char *message); /* a warning or remark for the user */
 	void (*progress)(void *arg, const char *phase, int done, int total);
