@@ -54,24 +54,52 @@ shape_of(const nn_window *g, int k, int groups)
 	return s;
 }
 
+/*
+ * With stride 1 the gradient of the input is itself a convolution: of dy with the kernels turned round, channels and outputs exchanged. Fills *t with
+ * its window; false where that, or the direct way, is not possible.
+ */
+static bool
+gradient_window(const nn_window *g, int k, int groups, nn_window *t)
+{
+	int reach_y = (g->kh - 1) * g->dh;
+	int reach_x = (g->kw - 1) * g->dw;
+
+	*t = *g;
+	t->c = k;
+	t->h = g->oh;
+	t->w = g->ow;
+	t->ph0 = reach_y - g->ph0;
+	t->ph1 = reach_y - g->ph1;
+	t->pw0 = reach_x - g->pw0;
+	t->pw1 = reach_x - g->pw1;
+	return g->sh == 1 && g->sw == 1 && t->ph0 >= 0 && t->ph1 >= 0 && t->pw0 >= 0 && t->pw1 >= 0 &&
+		   nn_window_output(t, false) && t->oh == g->h && t->ow == g->w && nn_conv_direct_fits(t, g->c, groups);
+}
+
+static size_t
+larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
 size_t
 nn_conv_scratch(const nn_window *g, int k, int groups, bool training)
 {
+	bool direct = nn_conv_direct_fits(g, k, groups);
+	nn_window t;
 	conv_shape s;
 	size_t size;
 
 	if (nn_conv_is_depthwise(g, groups))
 		return nn_depthwise_scratch(g, training);
-	if (nn_conv_direct_fits(g, k, groups) && !training)
+	if (direct && !training)
 		return nn_conv_direct_scratch(g, k, groups);
 	s = shape_of(g, k, groups);
 	size = round_up(s.rows * s.tile, 16) + round_up(s.kg * s.tile, 16);
-	if (nn_conv_direct_fits(g, k, groups))
-	{
-		size_t direct = nn_conv_direct_scratch(g, k, groups);
-
-		size = direct > size ? direct : size;
-	}
+	if (direct)
+		size = larger(size, nn_conv_direct_scratch(g, k, groups));
+	if (gradient_window(g, k, groups, &t))
+		size = larger(size, round_up(k * s.rows, 16) + nn_conv_direct_scratch(&t, g->c, groups));
 	return size;
 }
 
@@ -172,17 +200,41 @@ backward_tile(const nn_window *g, const conv_shape *s, int cg, const float *x, c
 	}
 }
 
+/* dx as the convolution that gradient_window found. */
+static void
+input_gradient(const nn_window *t, const nn_window *g, int k, int groups, int n, const float *w, const float *dy,
+			   float *dx, float *scratch)
+{
+	const nn_act none = { NN_ACT_NONE, 0.0f, 0.0f };
+	size_t taps = (size_t) g->kh * g->kw;
+	size_t cg = (size_t) (g->c / groups);
+	size_t kg = (size_t) (k / groups);
+	float *turned = scratch;
+
+	for (size_t o = 0; o < (size_t) k; o++)
+		for (size_t c = 0; c < cg; c++, w += taps)
+			for (size_t tap = 0; tap < taps; tap++)
+				turned[((o / kg * cg + c) * kg + o % kg) * taps + taps - 1 - tap] = w[tap];
+	nn_conv_direct(t, g->c, groups, n, dy, turned, NULL, none, dx, scratch + round_up(k * cg * taps, 16));
+}
+
 void
 nn_conv_backward(const nn_window *g, int k, int groups, int n, const float *x, const float *w, const float *dy,
 				 float *dx, float *dw, float *db, float *scratch)
 {
 	conv_shape s = shape_of(g, k, groups);
 	int cg = g->c / groups;
+	nn_window t;
 
 	if (db != NULL)
 		for (size_t i = 0; i < (size_t) n; i++)
 			for (size_t j = 0; j < (size_t) k; j++)
 				db[j] += nn_sum(s.out, dy + (i * k + j) * s.out);
+	if (dx != NULL && !nn_conv_is_depthwise(g, groups) && gradient_window(g, k, groups, &t))
+	{
+		input_gradient(&t, g, k, groups, n, w, dy, dx, scratch);
+		dx = NULL;
+	}
 	if (dx != NULL)
 		memset(dx, 0, (size_t) n * g->c * s.in * sizeof *dx);
 	if (nn_conv_is_depthwise(g, groups))
@@ -190,6 +242,8 @@ nn_conv_backward(const nn_window *g, int k, int groups, int n, const float *x, c
 		nn_depthwise_backward(g, k, n, x, w, dy, dx, dw, scratch);
 		return;
 	}
+	if (dx == NULL && dw == NULL)
+		return;
 	for (size_t i = 0; i < (size_t) n;)
 	{
 		size_t images = s.images < (size_t) n - i ? s.images : (size_t) n - i;

@@ -1,8 +1,7 @@
 /*
  * maxpool.c: maximum over a window. A NaN under the window is its maximum; ties go to the first pixel in row order.
  *
- * Without an index: first the maximum down the columns (contiguous rows), then along the row, both vectorised. With an index the window is walked
- * pixel by pixel over rows of outputs.
+ * First the maximum down the columns (contiguous rows), then along the row, both vectorised, carrying the winner's position where training wants it.
  */
 #include "nn/kernels.h"
 
@@ -15,94 +14,156 @@
 /* Columns of the input that are folded at a time. */
 #define STRIP 512
 
-NN_INLINE float
-larger(float a, float b)
+/* Does b replace a? Not if a is at least as large or already NaN. */
+NN_INLINE bool
+stays(float a, float b)
 {
-	/* b unless a is at least as large or already NaN. */
-	return (a >= b) | (a != a) ? a : b;
+	return (a >= b) | (a != a);
 }
 
-/* The maximum of rows iy0, iy0 + dh, ... (count of them, all inside) of a plane, columns x0 .. x0 + len - 1. */
+/* The same where b was seen after a but may come before it in row order: among equals, and among NaNs, the earlier pixel wins. */
+NN_INLINE bool
+stays_in_order(float a, float b, int a_at, int b_at)
+{
+	bool before = a_at < b_at;
+
+	return (a > b) | ((a == b) & before) | ((a != a) & ((b == b) | before));
+}
+
+/* The maximum down `count` rows of a plane, `step` apart, len columns; at: the position of the first pixel, where[i] of the winners. */
 NN_INLINE void
-fold_rows(const float *row, int count, size_t step, int len, float *out)
+fold_rows(const float *row, int count, int step, int len, float *out, bool indexed, int at, int *where)
 {
 	for (int i = 0; i < len; i++)
+	{
 		out[i] = row[i];
+		if (indexed)
+			where[i] = at + i;
+	}
 	for (int k = 1; k < count; k++)
 	{
 		row += step;
+		at += step;
 		for (int i = 0; i < len; i++)
-			out[i] = larger(out[i], row[i]);
+		{
+			bool keep = stays(out[i], row[i]);
+
+			out[i] = keep ? out[i] : row[i];
+			if (indexed)
+				where[i] = keep ? where[i] : at + i;
+		}
+	}
+}
+
+/* Outputs 0 .. count - 1 against every stride-th of the folded columns. */
+NN_INLINE void
+fold_along(int count, int stride, const float *restrict from, const int *restrict where, float *restrict y,
+		   bool indexed, int *restrict index)
+{
+	for (int o = 0; o < count; o++)
+	{
+		float v = from[o * stride];
+
+		if (indexed)
+		{
+			int at = where[o * stride];
+			bool keep = stays_in_order(y[o], v, index[o], at);
+
+			y[o] = keep ? y[o] : v;
+			index[o] = keep ? index[o] : at;
+		}
+		else
+			y[o] = stays(y[o], v) ? y[o] : v;
+	}
+}
+
+/* A window wider than a strip, or otherwise not worth a fold: pixel by pixel, in row order. */
+NN_INLINE void
+wide_window(const nn_window *g, const float *x, int oy, int ox, float *y, int *index)
+{
+	int winner = -1;
+	float max = -FLT_MAX;
+
+	for (int ky = 0; ky < g->kh; ky++)
+		for (int kx = 0; kx < g->kw; kx++)
+		{
+			int iy = oy * g->sh - g->ph0 + ky * g->dh;
+			int ix = ox * g->sw - g->pw0 + kx * g->dw;
+
+			if (iy < 0 || iy >= g->h || ix < 0 || ix >= g->w || stays(max, x[iy * g->w + ix]))
+				continue;
+			winner = iy * g->w + ix;
+			max = x[winner];
+		}
+	*y = max;
+	if (index != NULL)
+		*index = winner;
+}
+
+NN_INLINE void
+plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *index)
+{
+	int reach = (g->kw - 1) * g->dw + 1;
+	int many = reach >= STRIP ? 0 : (STRIP - reach) / g->sw + 1;
+
+	for (int oy = 0; oy < g->oh; oy++, y += g->ow, index += indexed ? g->ow : 0)
+	{
+		int iy0 = oy * g->sh - g->ph0;
+		int ky0 = iy0 < 0 ? (-iy0 + g->dh - 1) / g->dh : 0;
+		int ky1 = g->h - iy0 <= 0 ? 0 : (g->h - iy0 + g->dh - 1) / g->dh;
+
+		if (ky1 > g->kh)
+			ky1 = g->kh;
+		for (int ox = 0; ox < g->ow; ox++)
+		{
+			y[ox] = -FLT_MAX;
+			if (indexed)
+				index[ox] = -1;
+		}
+		if (many == 0)
+			for (int ox = 0; ox < g->ow; ox++)
+				wide_window(g, x, oy, ox, y + ox, indexed ? index + ox : NULL);
+		else if (ky0 < ky1)
+			for (int ox = 0; ox < g->ow; ox += many)
+			{
+				float fold[STRIP];
+				int where[STRIP];
+				int end = ox + many < g->ow ? ox + many : g->ow;
+				int x0 = ox * g->sw - g->pw0;
+				int x1 = (end - 1) * g->sw - g->pw0 + reach;
+				int at;
+
+				x0 = x0 < 0 ? 0 : x0;
+				x1 = x1 > g->w ? g->w : x1;
+				if (x1 <= x0)
+					continue;
+				at = (iy0 + ky0 * g->dh) * g->w + x0;
+				fold_rows(x + at, ky1 - ky0, g->dh * g->w, x1 - x0, fold, indexed, at, where);
+				for (int kx = 0; kx < g->kw; kx++)
+				{
+					int lo, hi, from;
+
+					nn_window_range(g->w, g->sw, g->pw0, kx * g->dw, g->ow, &lo, &hi);
+					lo = lo < ox ? ox : lo;
+					hi = hi > end ? end : hi;
+					if (hi <= lo)
+						continue;
+					from = lo * g->sw - g->pw0 + kx * g->dw - x0;
+					if (g->sw == 1)
+						fold_along(hi - lo, 1, fold + from, where + from, y + lo, indexed, index + lo);
+					else if (g->sw == 2)
+						fold_along(hi - lo, 2, fold + from, where + from, y + lo, indexed, index + lo);
+					else
+						fold_along(hi - lo, g->sw, fold + from, where + from, y + lo, indexed, index + lo);
+				}
+			}
 	}
 }
 
 NN_INLINE void
 plane_forward_body(const nn_window *g, const float *x, float *y)
 {
-	for (int oy = 0; oy < g->oh; oy++, y += g->ow)
-	{
-		int iy0 = oy * g->sh - g->ph0;
-		int ky0 = iy0 < 0 ? (-iy0 + g->dh - 1) / g->dh : 0;
-		int ky1 = g->h - iy0 <= 0 ? 0 : (g->h - iy0 + g->dh - 1) / g->dh;
-		int ox = 0;
-
-		if (ky1 > g->kh)
-			ky1 = g->kh;
-		if (ky1 <= ky0)
-		{
-			for (; ox < g->ow; ox++)
-				y[ox] = -FLT_MAX;
-			continue;
-		}
-		while (ox < g->ow)
-		{
-			float fold[STRIP];
-			int reach = (g->kw - 1) * g->dw + 1;
-			int many = reach >= STRIP ? 1 : (STRIP - reach) / g->sw + 1;
-			int end = ox + many < g->ow ? ox + many : g->ow;
-			int x0 = ox * g->sw - g->pw0;
-			int x1 = (end - 1) * g->sw - g->pw0 + reach;
-
-			x0 = x0 < 0 ? 0 : x0;
-			x1 = x1 > g->w ? g->w : x1;
-			if (reach < STRIP && x1 > x0)
-				fold_rows(x + (size_t) (iy0 + ky0 * g->dh) * g->w + x0, ky1 - ky0, (size_t) g->dh * g->w, x1 - x0,
-						  fold);
-			for (int o = ox; o < end; o++)
-				y[o] = -FLT_MAX;
-			for (int kx = 0; kx < g->kw; kx++)
-			{
-				int lo, hi;
-
-				nn_window_range(g->w, g->sw, g->pw0, kx * g->dw, g->ow, &lo, &hi);
-				lo = lo < ox ? ox : lo;
-				hi = hi > end ? end : hi;
-				if (hi <= lo)
-					continue;
-				if (reach >= STRIP)
-				{
-					/* A window wider than the strip: one output at a time, straight from the plane. */
-					for (int ky = ky0; ky < ky1; ky++)
-						y[lo] = larger(y[lo], x[(size_t) (iy0 + ky * g->dh) * g->w + lo * g->sw - g->pw0 + kx * g->dw]);
-				}
-				else
-				{
-					const float *from = fold + (lo * g->sw - g->pw0 + kx * g->dw - x0);
-
-					if (g->sw == 1)
-						for (int o = lo; o < hi; o++)
-							y[o] = larger(y[o], from[o - lo]);
-					else if (g->sw == 2)
-						for (int o = lo; o < hi; o++)
-							y[o] = larger(y[o], from[2 * (o - lo)]);
-					else
-						for (int o = lo; o < hi; o++)
-							y[o] = larger(y[o], from[(o - lo) * g->sw]);
-				}
-			}
-			ox = end;
-		}
-	}
+	plane_body(g, x, y, false, NULL);
 }
 NN_SIMD_KERNEL(static, plane_forward, (const nn_window *g, const float *x, float *y), (g, x, y))
 
@@ -110,37 +171,7 @@ NN_SIMD_KERNEL(static, plane_forward, (const nn_window *g, const float *x, float
 NN_INLINE void
 plane_index_body(const nn_window *g, const float *x, float *y, int *index)
 {
-	for (int oy = 0; oy < g->oh; oy++, y += g->ow, index += g->ow)
-	{
-		for (int ox = 0; ox < g->ow; ox++)
-		{
-			y[ox] = -FLT_MAX;
-			index[ox] = -1;
-		}
-		for (int ky = 0; ky < g->kh; ky++)
-		{
-			int iy = oy * g->sh - g->ph0 + ky * g->dh;
-
-			if (iy < 0 || iy >= g->h)
-				continue;
-			for (int kx = 0; kx < g->kw; kx++)
-			{
-				int base = iy * g->w - g->pw0 + kx * g->dw;
-				int lo, hi;
-
-				nn_window_range(g->w, g->sw, g->pw0, kx * g->dw, g->ow, &lo, &hi);
-				for (int ox = lo; ox < hi; ox++)
-				{
-					int at = base + ox * g->sw;
-					float v = x[at];
-					bool keep = (y[ox] >= v) | (y[ox] != y[ox]);
-
-					y[ox] = keep ? y[ox] : v;
-					index[ox] = keep ? index[ox] : at;
-				}
-			}
-		}
-	}
+	plane_body(g, x, y, true, index);
 }
 NN_SIMD_KERNEL(static, plane_index, (const nn_window *g, const float *x, float *y, int *index), (g, x, y, index))
 

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "nn/simd.h"
+
 static int
 output_size(int in, int pad0, int pad1, int kernel, int dilation, int stride, bool ceil_mode)
 {
@@ -28,8 +30,8 @@ nn_window_output(nn_window *g, bool ceil_mode)
 }
 
 /* One output row's part ox0 .. ox1 - 1 for one kernel element; row NULL = in the padding. */
-static inline void
-gather_row(const float *row, int ox0, int ox1, int lo, int hi, int stride, int shift, float *to)
+NN_INLINE void
+gather_row(const float *restrict row, int ox0, int ox1, int lo, int hi, int stride, int shift, float *restrict to)
 {
 	int ox = ox0;
 
@@ -46,22 +48,25 @@ gather_row(const float *row, int ox0, int ox1, int lo, int hi, int stride, int s
 		*to++ = 0.0f;
 	if (ox < hi)
 	{
+		int count = hi - ox;
+
+		/* Rows are short: a loop is faster than a call of memcpy. */
+		row += ox * stride + shift;
 		if (stride == 1)
-		{
-			memcpy(to, row + ox + shift, (size_t) (hi - ox) * sizeof *to);
-			to += hi - ox;
-			ox = hi;
-		}
+			for (int i = 0; i < count; i++)
+				to[i] = row[i];
 		else
-			for (; ox < hi; ox++)
-				*to++ = row[ox * stride + shift];
+			for (int i = 0; i < count; i++)
+				to[i] = row[i * stride];
+		to += count;
+		ox = hi;
 	}
 	for (; ox < ox1; ox++)
 		*to++ = 0.0f;
 }
 
-void
-nn_im2col(const nn_window *g, int channels, const float *x, size_t first, size_t count, float *col, size_t ld)
+NN_INLINE void
+nn_im2col_body(const nn_window *g, int channels, const float *x, size_t first, size_t count, float *col, size_t ld)
 {
 	size_t last = first + count;
 	int oy_begin = (int) (first / (size_t) g->ow);
@@ -90,6 +95,9 @@ nn_im2col(const nn_window *g, int channels, const float *x, size_t first, size_t
 				}
 			}
 }
+NN_SIMD_KERNEL(extern, nn_im2col,
+			   (const nn_window *g, int channels, const float *x, size_t first, size_t count, float *col, size_t ld),
+			   (g, channels, x, first, count, col, ld))
 
 void
 nn_col2im(const nn_window *g, int channels, const float *col, size_t first, size_t count, size_t ld, float *x)
