@@ -111,19 +111,24 @@ CutFeatures(nn_graph *graph, const char *cut)
 		i++;
 	if (cut == NULL)
 		cut = strcmp(output, "features") == 0 ? output : nn_graph_default_cut(graph);
-	if (nn_graph_cut(graph, cut, &holder->graph, NULL, &err) != EDDH_OK)
+	if (strcmp(cut, output) != 0) /* else whole: cutting would copy all weights */
 	{
-		eddh_hint(&err, "Option cut names a tensor. The last ones of this network are: %s.", LastTensors(graph));
-		EddhReport(&err, "cannot cut the network");
+		if (nn_graph_cut(graph, cut, &holder->graph, NULL, &err) != EDDH_OK)
+		{
+			eddh_hint(&err, "Option cut names a tensor. The last ones of this network are: %s.", LastTensors(graph));
+			EddhReport(&err, "cannot cut the network");
+		}
+		graph = holder->graph;
 	}
-	features = nn_graph_output_shape(holder->graph).count;
+	features = nn_graph_output_shape(graph).count;
 	if (features > MAX_FEATURES)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the network ends with %zu numbers for a picture, more than %d", features, MAX_FEATURES),
-				 errhint("Option cut names another tensor as the features. The last ones of this network are: %s.",
-						 LastTensors(graph))));
-	return holder->graph;
+	{
+		eddh_fail(&err, EDDH_OVER_LIMIT, "the network ends with %zu numbers for a picture, more than %d", features,
+				  MAX_FEATURES);
+		eddh_hint(&err, "Option cut names another tensor. The last ones of this network are: %s.", LastTensors(graph));
+		EddhReport(&err, NULL);
+	}
+	return graph;
 }
 
 typedef struct PrepSource

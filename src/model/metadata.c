@@ -134,6 +134,14 @@ ModelPrepFromJsonb(Jsonb *jsonb, image_prep *prep, eddh_error *err)
 	return image_prep_parse(GetFromJsonb, jsonb, prep, err);
 }
 
+static bool
+IsAscii(const char *string)
+{
+	while (*string != '\0' && !IS_HIGHBIT_SET(*string))
+		string++;
+	return *string == '\0';
+}
+
 Jsonb *
 ModelGraphMetadata(const nn_graph *graph)
 {
@@ -145,8 +153,8 @@ ModelGraphMetadata(const nn_graph *graph)
 	appendStringInfoChar(&json, '{');
 	for (int i = 0; nn_graph_metadata_at(graph, i, &key, &value); i++)
 	{
-		if (strncmp(key, "eddh.", 5) != 0)
-			continue; /* another program's, and of whatever encoding */
+		if (strncmp(key, "eddh.", 5) != 0 || !IsAscii(key) || !IsAscii(value))
+			continue; /* another program's, or of an encoding that may not be the database's */
 		if (json.len > 1)
 			appendStringInfoChar(&json, ',');
 		escape_json(&json, key);
