@@ -132,7 +132,7 @@ typedef struct nn_sgd
 	double momentum;
 	double weight_decay; /* on weights, not on biases */
 	double clip_norm;    /* of the whole gradient; 0 = none */
-	/* Rate of the first pretrained_nodes nodes is multiplied by this (0 freezes them). */
+	/* Rate of the first pretrained_nodes nodes is multiplied by this (0 freezes them; all of them: a trainer for outputs alone). */
 	int pretrained_nodes;
 	double pretrained_factor;
 } nn_sgd;

@@ -148,9 +148,9 @@ plan_runs(nn_trainer *trainer, eddh_error *err)
 		if (node->b_count > 0)
 			trainer->runs[trainer->n_runs++] = (run){ node->b, node->b_count, factor, false };
 	}
+	/* All frozen: a trainer for outputs alone. */
 	if (trainer->n_runs == 0)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "no layer is left to learn: the first %zu of %zu are frozen",
-						 pretrained, graph->n_nodes);
+		return EDDH_OK;
 	trainer->first_weight = trainer->runs[0].first;
 	trainer->n_learned = graph->n_weights - trainer->first_weight;
 	return EDDH_OK;
@@ -162,7 +162,7 @@ allocate(nn_trainer *trainer, eddh_error *err)
 	size_t batch = (size_t) trainer->max_batch;
 	bool ok;
 
-	trainer->arena_bytes = nn_plan_arena_size(trainer->plan);
+	trainer->arena_bytes = trainer->plan != NULL ? nn_plan_arena_size(trainer->plan) : 0;
 	trainer->n_chunks = (trainer->n_learned + CHUNK - 1) / CHUNK;
 	trainer->u = take(trainer, batch * trainer->outputs, sizeof(float));
 	trainer->du = take(trainer, batch * trainer->outputs, sizeof(float));
@@ -227,7 +227,7 @@ nn_trainer_create(const nn_graph *graph, int threads, int max_batch, const nn_sg
 		trainer->outputs = nn_graph_output_shape(trainer->graph).count;
 		code = plan_runs(trainer, err);
 	}
-	if (code == EDDH_OK)
+	if (code == EDDH_OK && trainer->n_runs > 0)
 		code = nn_plan_create(trainer->graph, (int) trainer->max_shard, true, &trainer->plan, err);
 	if (code == EDDH_OK)
 		code = allocate(trainer, err);
@@ -417,6 +417,9 @@ nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch
 			   .rate = nn_sgd_rate(&trainer->sgd, trainer->step) };
 	eddh_code code;
 
+	if (trainer->n_runs == 0)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "no layer is left to learn: all %zu are frozen",
+						 trainer->graph->n_nodes);
 	if (n < 1 || n > trainer->max_batch)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "batch of %d in a trainer for 1 to %d", n, trainer->max_batch);
 	atomic_store(&trainer->stopped, false);
