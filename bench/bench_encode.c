@@ -1,0 +1,276 @@
+/*
+ * bench_encode.c: milliseconds a picture of a network's forward pass, one thread, no decoding.
+ *
+ *   bench_encode cnn-f|cnn-s|FILE.onnx [batch...]           prints a table
+ *   bench_encode --layers cnn-f|cnn-s|FILE.onnx [batch]     where the time goes, layer by layer
+ *   bench_encode --export cnn-f|cnn-s FILE.onnx             writes the graph for another runtime
+ *   bench_encode --serve NETWORK BATCH                      answers each line "run N" with the milliseconds of N passes, for bench/encode
+ *
+ * With EDDH_BENCH_CPU set, processor time instead of wall time: for a machine that others use, too.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/random.h"
+#include "nn/gemm.h"
+#include "nn/nn.h"
+
+#define ROUNDS 9
+
+static double
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(getenv("EDDH_BENCH_CPU") != NULL ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+	return 1e3 * (double) t.tv_sec + 1e-6 * (double) t.tv_nsec;
+}
+
+static void
+check(eddh_code code, const eddh_error *err)
+{
+	if (code != EDDH_OK)
+	{
+		fprintf(stderr, "bench_encode: %s\n", err->message);
+		exit(1);
+	}
+}
+
+static nn_graph *
+load(const char *name)
+{
+	nn_graph *graph;
+	eddh_error err;
+	uint8_t *bytes;
+	long len;
+	FILE *file;
+
+	if (strcmp(name, "cnn-f") == 0)
+	{
+		check(nn_graph_cnn_f(1, &graph, &err), &err);
+		return graph;
+	}
+	if (strcmp(name, "cnn-s") == 0)
+	{
+		check(nn_graph_cnn_s(1, &graph, &err), &err);
+		return graph;
+	}
+	file = fopen(name, "rb");
+	if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (len = ftell(file)) < 0)
+	{
+		perror(name);
+		exit(1);
+	}
+	rewind(file);
+	bytes = malloc((size_t) len);
+	if (bytes == NULL || fread(bytes, 1, (size_t) len, file) != (size_t) len)
+	{
+		perror(name);
+		exit(1);
+	}
+	fclose(file);
+	check(nn_graph_read_onnx(bytes, (size_t) len, &nn_limits_default, &graph, &err), &err);
+	free(bytes);
+	return graph;
+}
+
+static void *
+room(size_t bytes)
+{
+	void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+
+	if (memory == NULL)
+	{
+		fprintf(stderr, "bench_encode: out of memory\n");
+		exit(1);
+	}
+	return memory;
+}
+
+typedef struct bench
+{
+	nn_plan *plan;
+	int batch;
+	float *input, *output, *arena;
+} bench;
+
+static bench
+prepare(const nn_graph *graph, int batch)
+{
+	bench b = { .batch = batch };
+	size_t count = nn_graph_input_shape(graph).count * (size_t) batch;
+	eddh_error err;
+	eddh_rng rng;
+
+	check(nn_plan_create(graph, batch, false, &b.plan, &err), &err);
+	b.input = room(count * sizeof(float));
+	b.output = room(nn_graph_output_shape(graph).count * (size_t) batch * sizeof(float));
+	b.arena = room(nn_plan_arena_size(b.plan));
+	eddh_rng_seed(&rng, 1);
+	for (size_t i = 0; i < count; i++)
+		b.input[i] = (float) (eddh_rng_uniform(&rng) * 2.0 - 1.0);
+	return b;
+}
+
+static void
+release(bench *b)
+{
+	nn_plan_free(b->plan);
+	free(b->input);
+	free(b->output);
+	free(b->arena);
+}
+
+/* Milliseconds of `times` passes. */
+static double
+run(const bench *b, int times)
+{
+	double begin = now();
+	eddh_error err;
+
+	for (int i = 0; i < times; i++)
+		check(nn_forward(b->plan, b->batch, b->input, b->arena, b->output, NULL, &err), &err);
+	return now() - begin;
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+	double x = *(const double *) a, y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Median milliseconds a picture over rounds of about 100 ms. */
+static double
+median(const bench *b)
+{
+	double times[ROUNDS];
+	int passes = (int) (100.0 / (run(b, 2) / 2.0)) + 1;
+
+	for (int r = 0; r < ROUNDS; r++)
+		times[r] = run(b, passes) / passes / b->batch;
+	qsort(times, ROUNDS, sizeof(double), by_value);
+	return times[ROUNDS / 2];
+}
+
+/*
+ * The time up to each layer, by cutting the graph there: each layer's share is the difference to the one before. Layers that melt into the one before
+ * (activations, views) show about nothing.
+ */
+static void
+layers(const nn_graph *graph, int batch)
+{
+	const char *name, *op, *output;
+	double before = 0.0;
+
+	printf("%-32s %-20s %10s %8s %10s\n", "layer", "operator", "ms", "MMAC", "GFLOP/s");
+	for (int i = 0; nn_graph_node_at(graph, i, &name, &op, &output); i++)
+	{
+		static uint64_t macs_before;
+		nn_graph *prefix;
+		eddh_error err;
+		uint64_t macs;
+		double total;
+		bench b;
+
+		if (nn_graph_cut(graph, output, &prefix, NULL, &err) != EDDH_OK)
+			continue; /* other activations cross here: counted with the next that can be cut */
+		b = prepare(prefix, batch);
+		total = median(&b);
+		macs = nn_graph_macs(prefix);
+		printf("%-32.32s %-20s %10.4f %8.2f %10.1f\n", output, op, total - before, (double) (macs - macs_before) * 1e-6,
+			   2e-6 * (double) (macs - macs_before) / (total - before));
+		before = total;
+		macs_before = macs;
+		release(&b);
+		nn_graph_free(prefix);
+	}
+	printf("%-32s %-20s %10.4f\n", "all", "", before);
+}
+
+static void
+export_graph(const char *name, const char *path)
+{
+	nn_graph *graph = load(name);
+	nn_buffer buffer;
+	eddh_error err;
+	FILE *file = fopen(path, "wb");
+
+	check(nn_graph_write_onnx(graph, &buffer, &err), &err);
+	if (file == NULL || fwrite(buffer.bytes, 1, buffer.len, file) != buffer.len || fclose(file) != 0)
+	{
+		perror(path);
+		exit(1);
+	}
+	nn_buffer_free(&buffer);
+	nn_graph_free(graph);
+}
+
+static void
+serve(const nn_graph *graph, int batch)
+{
+	bench b = prepare(graph, batch);
+	char line[64];
+
+	run(&b, 2);
+	printf("ready %s\n", nn_blas_name());
+	fflush(stdout);
+	while (fgets(line, sizeof line, stdin) != NULL)
+	{
+		int times;
+
+		if (sscanf(line, "run %d", &times) != 1)
+			break;
+		printf("%.6f\n", run(&b, times));
+		fflush(stdout);
+	}
+	release(&b);
+}
+
+int
+main(int argc, char **argv)
+{
+	nn_graph *graph;
+
+	if (argc == 4 && strcmp(argv[1], "--export") == 0)
+	{
+		export_graph(argv[2], argv[3]);
+		return 0;
+	}
+	if (argc == 4 && strcmp(argv[1], "--serve") == 0)
+	{
+		graph = load(argv[2]);
+		serve(graph, atoi(argv[3]));
+	}
+	else if ((argc == 3 || argc == 4) && strcmp(argv[1], "--layers") == 0)
+	{
+		graph = load(argv[2]);
+		layers(graph, argc == 4 ? atoi(argv[3]) : 1);
+	}
+	else if (argc >= 2 && argv[1][0] != '-')
+	{
+		static char *usual[] = { "1", "32" };
+		char **batches = argc > 2 ? argv + 2 : usual;
+		int n = argc > 2 ? argc - 2 : 2;
+
+		graph = load(argv[1]);
+		for (int i = 0; i < n; i++)
+		{
+			bench b = prepare(graph, atoi(batches[i]));
+
+			printf("%s batch %d: %.4f ms a picture\n", argv[1], b.batch, median(&b));
+			release(&b);
+		}
+	}
+	else
+	{
+		fprintf(stderr, "usage: bench_encode [--layers | --serve] NETWORK [BATCH...]\n"
+						"       bench_encode --export NETWORK FILE.onnx\n");
+		return 2;
+	}
+	nn_graph_free(graph);
+	return 0;
+}
