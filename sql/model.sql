@@ -22,7 +22,8 @@ CREATE TABLE eddh_catalog.backbone (
 	trained boolean NOT NULL,
 	builtin boolean NOT NULL,
 	metadata jsonb NOT NULL,		-- eddh.*: how a picture is prepared
-	created timestamptz NOT NULL
+	created timestamptz NOT NULL,
+	output text COLLATE "C"			-- tensor that holds the features
 );
 
 CREATE TABLE eddh_catalog.model (
@@ -71,9 +72,9 @@ SELECT pg_extension_config_dump('eddh_catalog.object_grant', '');
 -- Built in: the architecture is code, the weights are its initial ones, so there are no chunks. src/model/backbone.c compares these numbers with the code.
 INSERT INTO eddh_catalog.backbone VALUES
 	(1, 'cnn-f', NULL, sha256('eddh built-in cnn-f 1'), 0, 224, 4096, 56737536, 719909632, false, true,
-	 '{"eddh.input_size": "224", "eddh.resize": "squash", "eddh.channels": "RGB", "eddh.mean": "123.68,116.779,103.939", "eddh.std": "1,1,1"}', now()),
+	 '{"eddh.input_size": "224", "eddh.resize": "squash", "eddh.channels": "RGB", "eddh.mean": "123.68,116.779,103.939", "eddh.std": "1,1,1"}', now(), 'relu7'),
 	(2, 'cnn-s', NULL, sha256('eddh built-in cnn-s 1'), 0, 32, 256, 446128, 6365184, false, true,
-	 '{"eddh.input_size": "32", "eddh.resize": "squash", "eddh.channels": "RGB", "eddh.mean": "128,128,128", "eddh.std": "64,64,64"}', now());
+	 '{"eddh.input_size": "32", "eddh.resize": "squash", "eddh.channels": "RGB", "eddh.mean": "128,128,128", "eddh.std": "64,64,64"}', now(), 'relu7');
 
 CREATE FUNCTION eddh_catalog.has_role(role text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'eddh_has_role' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10;

@@ -82,6 +82,8 @@ CREATE TABLE sqlapi_longer AS SELECT B'000000000000'::bit(12) AS code, 'kind 1' 
 SELECT pg_temp.failure($$SELECT eddh_evaluate('sqlapi_longer', 'sqlapi_database', 'code', 'kind')$$);
 CREATE SEQUENCE sqlapi_sequence;
 SELECT pg_temp.failure($$SELECT eddh_evaluate('sqlapi_sequence', 'sqlapi_database', 'code', 'kind')$$);
+CREATE TABLE sqlapi_key AS SELECT i AS id, i::bit(8) AS code FROM generate_series(1, 70000) AS i;
+SELECT pg_temp.failure($$SELECT eddh_evaluate('sqlapi_key', 'sqlapi_key', 'code', 'id')$$);
 CREATE ROLE regress_eddh_stranger;
 SET ROLE regress_eddh_stranger;
 SELECT pg_temp.failure($$SELECT eddh_evaluate('sqlapi_query', 'sqlapi_database', 'code', 'kind')$$);
@@ -89,5 +91,5 @@ RESET ROLE;
 DROP ROLE regress_eddh_stranger;
 
 DROP VIEW sqlapi_query, sqlapi_database;
-DROP TABLE sqlapi_rows, sqlapi_sorted, sqlapi_empty, sqlapi_longer;
+DROP TABLE sqlapi_rows, sqlapi_sorted, sqlapi_empty, sqlapi_longer, sqlapi_key;
 DROP SEQUENCE sqlapi_sequence;

@@ -6,6 +6,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -34,6 +35,7 @@ FromTuple(HeapTuple tuple, Relation relation)
 	backbone->features = ModelTupleInt32(tuple, relation, BACKBONE_FEATURES);
 	backbone->parameters = ModelTupleInt64(tuple, relation, BACKBONE_PARAMETERS);
 	backbone->macs = ModelTupleInt64(tuple, relation, BACKBONE_MACS);
+	backbone->output = ModelTupleText(tuple, relation, BACKBONE_OUTPUT);
 	ModelTupleSha(tuple, relation, BACKBONE_SHA, backbone->sha);
 	metadata = heap_getattr(tuple, BACKBONE_METADATA, RelationGetDescr(relation), &isnull);
 	if (isnull || ModelPrepFromJsonb(DatumGetJsonbP(metadata), &backbone->prep, &err) != EDDH_OK)
@@ -124,6 +126,7 @@ ModelImportBackbone(const char *name, const uint8 *onnx, size_t len, Jsonb *opti
 	Datum values[BACKBONE_COLUMNS];
 	bool nulls[BACKBONE_COLUMNS] = { false };
 	nn_graph *graph;
+	const char *output;
 	char *trained;
 	int64 id;
 
@@ -134,6 +137,7 @@ ModelImportBackbone(const char *name, const uint8 *onnx, size_t len, Jsonb *opti
 	if (trained != NULL && strcmp(trained, "true") != 0 && strcmp(trained, "false") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("option \"trained\" must be true or false")));
 	graph = ModelReadImport(onnx, len, options, true, &imported);
+	output = ModelOutputName(graph);
 
 	ModelLockName(MODEL_TABLE_BACKBONE, name, ExclusiveLock);
 	relation = ModelOpen(MODEL_TABLE_BACKBONE, RowExclusiveLock);
@@ -156,6 +160,8 @@ ModelImportBackbone(const char *name, const uint8 *onnx, size_t len, Jsonb *opti
 	values[BACKBONE_BUILTIN - 1] = BoolGetDatum(false);
 	values[BACKBONE_METADATA - 1] = JsonbPGetDatum(ModelGraphMetadata(graph));
 	values[BACKBONE_CREATED - 1] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	nulls[BACKBONE_OUTPUT - 1] = !pg_verify_mbstr(GetDatabaseEncoding(), output, strlen(output), true);
+	values[BACKBONE_OUTPUT - 1] = nulls[BACKBONE_OUTPUT - 1] ? (Datum) 0 : CStringGetTextDatum(output);
 	CatalogTupleInsert(relation, heap_form_tuple(RelationGetDescr(relation), values, nulls));
 	ModelWriteChunks(id, imported.onnx.bytes, imported.onnx.len);
 	table_close(relation, RowExclusiveLock);

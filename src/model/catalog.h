@@ -35,7 +35,8 @@ typedef enum ModelTable
 #define BACKBONE_BUILTIN    11
 #define BACKBONE_METADATA   12
 #define BACKBONE_CREATED    13
-#define BACKBONE_COLUMNS    13
+#define BACKBONE_OUTPUT     14
+#define BACKBONE_COLUMNS    14
 
 /* model */
 #define MODEL_ID       1

@@ -96,19 +96,27 @@ LastTensors(const nn_graph *graph)
 	return list.data;
 }
 
+const char *
+ModelOutputName(const nn_graph *graph)
+{
+	const char *name;
+	const char *op;
+	const char *output = "";
+
+	/* Every node leads to the output, and what a node needs is before it: so the last one makes the output. */
+	for (int i = 0; nn_graph_node_at(graph, i, &name, &op, &output); i++)
+		;
+	return output;
+}
+
 static nn_graph *
 CutFeatures(nn_graph *graph, const char *cut)
 {
 	ModelGraphHolder *holder = ModelHoldGraph();
-	const char *name;
-	const char *op;
-	const char *output = "";
+	const char *output = ModelOutputName(graph);
 	size_t features;
 	eddh_error err;
-	int i = 0;
 
-	while (nn_graph_node_at(graph, i, &name, &op, &output))
-		i++;
 	if (cut == NULL)
 		cut = strcmp(output, "features") == 0 ? output : nn_graph_default_cut(graph);
 	if (strcmp(cut, output) != 0) /* else whole: cutting would copy all weights */

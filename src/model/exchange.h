@@ -26,6 +26,9 @@ extern void ModelSerialise(const nn_graph *graph, ModelImported *out);
  */
 extern nn_graph *ModelReadImport(const uint8 *onnx, size_t len, Jsonb *options, bool features, ModelImported *imported);
 
+/* Name of the tensor that a graph ends with; belongs to the graph. */
+extern const char *ModelOutputName(const nn_graph *graph);
+
 /* 42602 for an empty or too long name; what: "model". */
 extern void ModelCheckName(const char *what, const char *name);
 extern Datum ModelShaDatum(const uint8 *sha);

@@ -57,7 +57,8 @@ typedef struct ModelBackbone
 	bool trained;
 	int features;
 	int64 parameters;
-	int64 macs; /* of one picture forward */
+	int64 macs;   /* of one picture forward */
+	char *output; /* tensor that holds the features; NULL if its name is no text in this database */
 	image_prep prep;
 } ModelBackbone;
 
@@ -103,7 +104,7 @@ typedef struct ModelNew
 	const ModelBackbone
 		*backbone; /* NULL for an imported model: then cut is NULL and head's metadata say how to prepare a picture */
 	/*
-	 * Where the head begins: "" = at the backbone's output (the features), else at this tensor of it; NULL: the head is the whole network. A model on a
+	 * Where the head begins: "" or the backbone's output = at the features, else at this tensor of it; NULL: the head is the whole network. A model on a
 	 * built-in backbone is always stored whole (trunk and head are joined here), so that it never depends on weights made by code.
 	 */
 	const char *cut;

@@ -175,6 +175,8 @@ StoredGraph(const ModelNew *model, const char **cut)
 	*cut = model->cut;
 	if (model->backbone == NULL)
 		return head;
+	if (*cut != NULL && model->backbone->output != NULL && strcmp(*cut, model->backbone->output) == 0)
+		*cut = ""; /* so that eddh_features and all such models share one mapping */
 	if (model->backbone->builtin && model->cut != NULL)
 	{
 		EDDH_CHECK(nn_graph_join(model->trunk, head, &holder->graph, &err), &err, "cannot join trunk and head");
