@@ -20,7 +20,7 @@ run_floats(const nn_window *g, const nn_phases *p)
 {
 	size_t run = (size_t) (g->oh - 1) * p->pitch + g->ow;
 
-	return (run + CHUNK - 1) / CHUNK * CHUNK;
+	return (run + CHUNK - 1) / CHUNK * CHUNK + 16;
 }
 
 size_t
@@ -28,89 +28,140 @@ nn_depthwise_scratch(const nn_window *g, bool training)
 {
 	nn_phases p = nn_phases_of(g);
 
-	return p.all + run_floats(g, &p);
+	return p.all + run_floats(g, &p) + ((size_t) g->kh * g->kw * sizeof(size_t) / sizeof(float) + 15) / 16 * 16;
 }
 
-NN_INLINE void
-run_taps(size_t run, int taps, const float *const *from, const float *w, float add, float *out)
+/* One output plane: where its taps read, what they weigh. */
+typedef struct plane
 {
-	for (size_t i = 0; i < run; i += CHUNK)
-	{
-		float sum[CHUNK];
+	size_t run; /* outputs with the gaps between rows */
+	int taps;
+	const size_t *offsets; /* of the taps, in the phases */
+	const float *phases;
+	const float *w;
+	float add;
+	nn_act act;
+} plane;
 
-		for (int j = 0; j < CHUNK; j++)
-			sum[j] = add;
-		for (int t = 0; t < taps; t++)
-		{
-			const float *row = from[t] + i;
-			float v = w[t];
-
-			for (int j = 0; j < CHUNK; j++)
-				sum[j] += v * row[j];
-		}
-		for (int j = 0; j < CHUNK; j++)
-			out[i + j] = sum[j];
+/*
+ * sum: out (the run, rounded up to CHUNK) = act(add + taps). Four vectors of sums at a time, for 3x3 with the taps' loop unrolled. A NaN survives
+ * the masks, since it compares with nothing.
+ */
+#define DEFINE_SUM(suffix, TARGET, VEC, MASK, WIDTH)                                                      \
+	static TARGET inline                                                                                  \
+		__attribute__((always_inline)) void sum_taps_##suffix(const plane *p, const int taps, float *out) \
+	{                                                                                                     \
+		for (size_t i = 0; i < p->run; i += 4 * WIDTH)                                                    \
+		{                                                                                                 \
+			VEC sum[4];                                                                                   \
+                                                                                                          \
+			for (int j = 0; j < 4; j++)                                                                   \
+				sum[j] = (VEC){ 0 } + p->add;                                                             \
+			for (int t = 0; t < taps; t++)                                                                \
+			{                                                                                             \
+				const float *from = p->phases + p->offsets[t] + i;                                        \
+				float w = p->w[t];                                                                        \
+                                                                                                          \
+				for (int j = 0; j < 4; j++)                                                               \
+					sum[j] += *(const VEC *) (from + j * WIDTH) * w;                                      \
+			}                                                                                             \
+			if (p->act.kind != NN_ACT_NONE)                                                               \
+				for (int j = 0; j < 4; j++)                                                               \
+				{                                                                                         \
+					VEC lo = (VEC){ 0 } + (p->act.kind == NN_ACT_RELU ? 0.0f : p->act.lo);                \
+					MASK below = (MASK) (sum[j] < lo);                                                    \
+                                                                                                          \
+					sum[j] = (VEC) (((MASK) sum[j] & ~below) | ((MASK) lo & below));                      \
+					if (p->act.kind == NN_ACT_CLIP)                                                       \
+					{                                                                                     \
+						VEC hi = (VEC){ 0 } + p->act.hi;                                                  \
+						MASK above = (MASK) (sum[j] > hi);                                                \
+                                                                                                          \
+						sum[j] = (VEC) (((MASK) sum[j] & ~above) | ((MASK) hi & above));                  \
+					}                                                                                     \
+				}                                                                                         \
+			for (int j = 0; j < 4; j++)                                                                   \
+				*(VEC *) (out + i + j * WIDTH) = sum[j];                                                  \
+		}                                                                                                 \
+	}                                                                                                     \
+                                                                                                          \
+	static TARGET void sum_##suffix(const plane *p, float *out)                                           \
+	{                                                                                                     \
+		if (p->taps == 9)                                                                                 \
+			sum_taps_##suffix(p, 9, out);                                                                 \
+		else                                                                                              \
+			sum_taps_##suffix(p, p->taps, out);                                                           \
 	}
-}
 
-/* out (run floats and slack) = sum over taps; more taps than fit in one go are added row by row. */
-NN_INLINE void
-plane_run_body(const nn_window *g, const nn_phases *p, size_t run, const float *split_plane, const float *w, float add,
-			   float *out)
+typedef int mask4 __attribute__((vector_size(16)));
+typedef float vec4 __attribute__((vector_size(16), aligned(4), may_alias));
+
+DEFINE_SUM(base, , vec4, mask4, 4)
+#if defined(__x86_64__)
+typedef int mask8 __attribute__((vector_size(32)));
+typedef int mask16 __attribute__((vector_size(64)));
+
+DEFINE_SUM(avx2, NN_TARGET_AVX2, nn_vec8, mask8, 8)
+DEFINE_SUM(avx512, NN_TARGET_AVX512, nn_vec16, mask16, 16)
+#endif
+
+typedef void (*sum_function)(const plane *p, float *out);
+
+static sum_function
+sum_here(void)
 {
-	const float *from[9];
-
-	if (g->kh == 3 && g->kw == 3)
+#if defined(__x86_64__)
+	switch (nn_simd_level())
 	{
-		for (int t = 0; t < 9; t++)
-			from[t] = split_plane + nn_phases_tap(g, p, t / 3, t % 3);
-		run_taps(run, 9, from, w, add, out);
-		return;
+		case NN_SIMD_AVX512:
+			return sum_avx512;
+		case NN_SIMD_AVX2:
+			return sum_avx2;
+		case NN_SIMD_BASE:
+			break;
 	}
-	for (size_t i = 0; i < run; i += CHUNK)
-	{
-		float sum[CHUNK];
-
-		for (int j = 0; j < CHUNK; j++)
-			sum[j] = add;
-		for (int ky = 0; ky < g->kh; ky++)
-			for (int kx = 0; kx < g->kw; kx++)
-			{
-				const float *row = split_plane + nn_phases_tap(g, p, ky, kx) + i;
-				float v = w[ky * g->kw + kx];
-
-				for (int j = 0; j < CHUNK; j++)
-					sum[j] += v * row[j];
-			}
-		for (int j = 0; j < CHUNK; j++)
-			out[i + j] = sum[j];
-	}
+#endif
+	return sum_base;
 }
-NN_SIMD_KERNEL(static, plane_run,
-			   (const nn_window *g, const nn_phases *p, size_t run, const float *split_plane, const float *w, float add,
-				float *out),
-			   (g, p, run, split_plane, w, add, out))
+
+/* Rows of `width` floats at every `pitch`-th, close together in y; rows are written in whole vectors, each making good what the last wrote too much. */
+static void
+take_rows(int rows, int width, int pitch, const float *run, float *y, const float *y_end)
+{
+	for (int r = 0; r < rows; r++, run += pitch, y += width)
+		if (y + (width + 15) / 16 * 16 <= y_end)
+			for (int i = 0; i < width; i += 16)
+				memcpy(y + i, run + i, 16 * sizeof *y);
+		else
+			memcpy(y, run, (size_t) width * sizeof *y);
+}
 
 void
 nn_depthwise_forward(const nn_window *g, int k, int n, const float *x, const float *w, const float *b, nn_act act,
 					 float *y, float *scratch)
 {
 	nn_phases p = nn_phases_of(g);
-	size_t run_len = run_floats(g, &p);
+	int taps = g->kh * g->kw;
 	int each = k / g->c;
 	float *run = scratch + p.all;
+	size_t *offsets = (size_t *) (run + run_floats(g, &p));
+	const float *y_end = y + (size_t) n * k * g->oh * g->ow;
+	sum_function sum = sum_here();
+	plane q = { (size_t) (g->oh - 1) * p.pitch + g->ow, taps, offsets, scratch, w, 0.0f, act };
 
 	memset(scratch, 0, p.all * sizeof *scratch);
+	for (int t = 0; t < taps; t++)
+		offsets[t] = nn_phases_tap(g, &p, t / g->kw, t % g->kw);
 	for (int i = 0; i < n; i++)
 		for (int c = 0; c < g->c; c++, x += (size_t) g->h * g->w)
 		{
 			nn_phases_split(g, &p, 1, x, scratch);
-			for (int e = 0; e < each; e++, y += (size_t) g->oh * g->ow)
+			for (int o = c * each; o < (c + 1) * each; o++, y += (size_t) g->oh * g->ow)
 			{
-				int o = c * each + e;
-
-				plane_run(g, &p, run_len, scratch, w + (size_t) o * g->kh * g->kw, b != NULL ? b[o] : 0.0f, run);
-				nn_bias_act(g->oh, g->ow, run, p.pitch, NULL, act, y, g->ow);
+				q.w = w + (size_t) o * taps;
+				q.add = b != NULL ? b[o] : 0.0f;
+				sum(&q, run);
+				take_rows(g->oh, g->ow, p.pitch, run, y, y_end);
 			}
 		}
 }
@@ -183,9 +234,9 @@ nn_depthwise_backward(const nn_window *g, int k, int n, const float *x, const fl
 	for (int i = 0; i < n; i++)
 		for (int o = 0; o < k; o++)
 		{
-			size_t plane = ((size_t) i * g->c + o / each) * in;
+			size_t at = ((size_t) i * g->c + o / each) * in;
 
-			plane_backward(g, x + plane, w + o * taps, dy + ((size_t) i * k + o) * out, dx != NULL ? dx + plane : NULL,
+			plane_backward(g, x + at, w + o * taps, dy + ((size_t) i * k + o) * out, dx != NULL ? dx + at : NULL,
 						   dw != NULL ? dw + o * taps : NULL);
 		}
 }

@@ -77,6 +77,37 @@ fold_along(int count, int stride, const float *restrict from, const int *restric
 	}
 }
 
+/* The same in one pass, for outputs all of whose columns exist. */
+NN_INLINE void
+fold_whole(int count, int stride, int kw, int step, const float *restrict from, const int *restrict where,
+		   float *restrict y, bool indexed, int *restrict index)
+{
+	for (int o = 0; o < count; o++)
+	{
+		float max = from[o * stride];
+		int winner = indexed ? where[o * stride] : 0;
+
+		for (int kx = 1; kx < kw; kx++)
+		{
+			float v = from[o * stride + kx * step];
+
+			if (indexed)
+			{
+				int at = where[o * stride + kx * step];
+				bool keep = stays_in_order(max, v, winner, at);
+
+				max = keep ? max : v;
+				winner = keep ? winner : at;
+			}
+			else
+				max = stays(max, v) ? max : v;
+		}
+		y[o] = max;
+		if (indexed)
+			index[o] = winner;
+	}
+}
+
 /* A window wider than a strip, or otherwise not worth a fold: pixel by pixel, in row order. */
 NN_INLINE void
 wide_window(const nn_window *g, const float *x, int oy, int ox, float *y, int *index)
@@ -105,6 +136,7 @@ plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *inde
 {
 	int reach = (g->kw - 1) * g->dw + 1;
 	int many = reach >= STRIP ? 0 : (STRIP - reach) / g->sw + 1;
+	bool whole = g->pw0 == 0 && (g->ow - 1) * g->sw + reach <= g->w && g->dw == 1;
 
 	for (int oy = 0; oy < g->oh; oy++, y += g->ow, index += indexed ? g->ow : 0)
 	{
@@ -114,12 +146,13 @@ plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *inde
 
 		if (ky1 > g->kh)
 			ky1 = g->kh;
-		for (int ox = 0; ox < g->ow; ox++)
-		{
-			y[ox] = -FLT_MAX;
-			if (indexed)
-				index[ox] = -1;
-		}
+		if (!whole || ky0 >= ky1)
+			for (int ox = 0; ox < g->ow; ox++)
+			{
+				y[ox] = -FLT_MAX;
+				if (indexed)
+					index[ox] = -1;
+			}
 		if (many == 0)
 			for (int ox = 0; ox < g->ow; ox++)
 				wide_window(g, x, oy, ox, y + ox, indexed ? index + ox : NULL);
@@ -139,6 +172,16 @@ plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *inde
 					continue;
 				at = (iy0 + ky0 * g->dh) * g->w + x0;
 				fold_rows(x + at, ky1 - ky0, g->dh * g->w, x1 - x0, fold, indexed, at, where);
+				if (whole)
+				{
+					if (g->sw == 2 && g->kw == 2)
+						fold_whole(end - ox, 2, 2, 1, fold, where, y + ox, indexed, index + ox);
+					else if (g->sw == 2 && g->kw == 3)
+						fold_whole(end - ox, 2, 3, 1, fold, where, y + ox, indexed, index + ox);
+					else
+						fold_whole(end - ox, g->sw, g->kw, 1, fold, where, y + ox, indexed, index + ox);
+					continue;
+				}
 				for (int kx = 0; kx < g->kw; kx++)
 				{
 					int lo, hi, from;
