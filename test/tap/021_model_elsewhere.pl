@@ -20,6 +20,7 @@ sub run
 run($primary, 'postgres', qq{
 	CREATE EXTENSION eddh;
 	CREATE ROLE tester;
+	CREATE ROLE dumper LOGIN IN ROLE pg_read_all_data;
 	$helpers;
 	CREATE TABLE picture AS SELECT i AS id, pg_temp.picture(i) AS image FROM generate_series(1, 30) AS i;
 	SELECT eddh_import_model('shoes', pg_temp.untrained());
@@ -46,6 +47,8 @@ my $expected_catalog = run($primary, 'postgres', $catalog);
 # Dump and restore.
 my $dump = "$PostgreSQL::Test::Utils::tmp_check/dump.sql";
 $primary->command_ok([ 'pg_dump', '--file', $dump, $primary->connstr('postgres') ], 'dumped');
+$primary->command_ok([ 'pg_dump', '--username=dumper', '--file', "$dump.2", $primary->connstr('postgres') ], 'dumped by a member of pg_read_all_data');
+is(slurp_file("$dump.2"), slurp_file($dump), '... the same');
 unlike(slurp_file($dump), qr/cnn-f/, 'built-in backbones are not in a dump');
 $primary->safe_psql('postgres', 'CREATE DATABASE restored');
 $primary->command_ok([ 'psql', '--no-psqlrc', '--quiet', '--set=ON_ERROR_STOP=1', '--file', $dump, $primary->connstr('restored') ], 'restored');
