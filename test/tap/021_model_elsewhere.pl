@@ -48,7 +48,8 @@ my $expected_catalog = run($primary, 'postgres', $catalog);
 my $dump = "$PostgreSQL::Test::Utils::tmp_check/dump.sql";
 $primary->command_ok([ 'pg_dump', '--file', $dump, $primary->connstr('postgres') ], 'dumped');
 $primary->command_ok([ 'pg_dump', '--username=dumper', '--file', "$dump.2", $primary->connstr('postgres') ], 'dumped by a member of pg_read_all_data');
-is(slurp_file("$dump.2"), slurp_file($dump), '... the same');
+# Newer pg_dump begins and ends with a random word.
+is(slurp_file("$dump.2") =~ s/^\\(un)?restrict .*//mgr, slurp_file($dump) =~ s/^\\(un)?restrict .*//mgr, '... the same');
 unlike(slurp_file($dump), qr/cnn-f/, 'built-in backbones are not in a dump');
 $primary->safe_psql('postgres', 'CREATE DATABASE restored');
 $primary->command_ok([ 'psql', '--no-psqlrc', '--quiet', '--set=ON_ERROR_STOP=1', '--file', $dump, $primary->connstr('restored') ], 'restored');
