@@ -55,6 +55,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define EddhSettings(n) get_guc_variables(n)
 #endif
 
+/* What identifies a relation's file; needs utils/rel.h. */
+#if PG_VERSION_NUM >= 160000
+#define EddhLocator(relation) ((relation)->rd_locator)
+#else
+#define EddhLocator(relation) ((relation)->rd_node)
+#endif
+
 /* Needs utils/acl.h. */
 #if PG_VERSION_NUM >= 160000
 #define EddhOwnsRelation(oid, role) object_ownercheck(RelationRelationId, oid, role)

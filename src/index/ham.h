@@ -116,6 +116,15 @@ typedef struct HamShape
 	BlockNumber pointerTarget; /* where this backend last found room for an item; only a hint */
 } HamShape;
 
+/* rd_amcache: one piece of memory, as the relation cache wants it. */
+typedef struct HamCache
+{
+	HamShape shape;
+	uint32 turn;
+	BlockNumber recentCount;
+	Buffer recent[FLEXIBLE_ARRAY_MEMBER]; /* by block: the buffer that had it last, see recent.c */
+} HamCache;
+
 /* ---- pointers ---- */
 
 /* To a heap row, or (list) to an item with several, or to the head of a chain (list, offset 0). */
@@ -242,6 +251,7 @@ extern void HamLoadCode(const HamShape *shape, const bits8 *bytes, uint64 *code)
 
 /* page.c */
 extern void HamInitPage(Page page, HamKind kind, uint32 incarnation);
+extern void HamCheckPage(Relation index, Buffer buffer);
 extern Buffer HamReadPage(Relation index, BlockNumber block, int lock);
 extern Buffer HamReadPageKind(Relation index, BlockNumber block, int lock, HamKind kind);
 extern Buffer HamExtend(Relation index);
@@ -251,6 +261,10 @@ extern Buffer HamTakePage(Relation index, uint32 *incarnation);
 extern bool HamPageReusable(Page page);
 extern void HamMakeFree(Page page, bool wait);
 extern void HamCorrupt(Relation index, BlockNumber block, const char *what) pg_attribute_noreturn();
+
+/* recent.c */
+extern Buffer HamReadRecent(Relation index, BlockNumber block);
+extern void HamPrefetch(Relation index, BlockNumber block);
 
 /* pointers.c */
 extern int HamPointerWidth(HamPointer pointer);

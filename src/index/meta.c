@@ -88,16 +88,18 @@ HamOpen(Relation index, HamShape *shape)
 	if (index->rd_amcache == NULL)
 	{
 		HamMeta meta;
+		HamCache *cache;
 
 		HamReadMeta(index, &meta);
 		if (meta.root == InvalidBlockNumber)
 			return false;
 		HamShapeInit(shape, meta.bits);
 		shape->root = meta.root;
-		index->rd_amcache = MemoryContextAlloc(index->rd_indexcxt, sizeof(HamShape));
-		memcpy(index->rd_amcache, shape, sizeof(HamShape));
+		cache = MemoryContextAllocZero(index->rd_indexcxt, offsetof(HamCache, recent));
+		cache->shape = *shape;
+		index->rd_amcache = cache;
 	}
-	memcpy(shape, index->rd_amcache, sizeof(HamShape));
+	*shape = ((HamCache *) index->rd_amcache)->shape;
 	return true;
 }
 

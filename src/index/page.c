@@ -37,17 +37,24 @@ HamInitPage(Page page, HamKind kind, uint32 incarnation)
 		((PageHeader) page)->pd_lower = HAM_DATA_OFFSET;
 }
 
+/* Raises an error unless the page, locked, is one of ours, or of zeros. */
+void
+HamCheckPage(Relation index, Buffer buffer)
+{
+	Page page = BufferGetPage(buffer);
+
+	if (!PageIsNew(page) && (PageGetSpecialSize(page) != HAM_SPECIAL || HamPageOpaque(page)->pageId != HAM_PAGE_ID))
+		HamCorrupt(index, BufferGetBlockNumber(buffer), "The page is not of a hamming index.");
+}
+
 /* Any page of ours; a page of zeros is let through, for callers that look for free pages. */
 Buffer
 HamReadPage(Relation index, BlockNumber block, int lock)
 {
 	Buffer buffer = ReadBuffer(index, block);
-	Page page;
 
 	LockBuffer(buffer, lock);
-	page = BufferGetPage(buffer);
-	if (!PageIsNew(page) && (PageGetSpecialSize(page) != HAM_SPECIAL || HamPageOpaque(page)->pageId != HAM_PAGE_ID))
-		HamCorrupt(index, block, "The page is not of a hamming index.");
+	HamCheckPage(index, buffer);
 	return buffer;
 }
 

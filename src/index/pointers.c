@@ -198,7 +198,7 @@ HamRememberTarget(Relation index, HamShape *shape, Buffer buffer)
 {
 	shape->pointerTarget = BufferGetBlockNumber(buffer);
 	if (index->rd_amcache != NULL)
-		((HamShape *) index->rd_amcache)->pointerTarget = shape->pointerTarget;
+		((HamCache *) index->rd_amcache)->shape.pointerTarget = shape->pointerTarget;
 }
 
 /* Locks two pages exclusively in block order; the same page is locked once. */

@@ -299,6 +299,8 @@ StartAgain(IndexScanDesc scan, HamScan *so, BlockNumber block)
 						   "had been returned to go on without repeating them.",
 						   RelationGetRelationName(scan->indexRelation)),
 				 errhint("Repeat the query, raise work_mem, or set hot_standby_feedback.")));
+	elog(DEBUG1, "scan of index \"%s\" starts again at distance %u: block %u was reused",
+		 RelationGetRelationName(scan->indexRelation), so->shell, block);
 	so->nextRow = 0;
 	HamRowsReset(&so->rows);
 	if (so->nullsStarted)
@@ -360,14 +362,19 @@ static void
 Visit(IndexScanDesc scan, HamScan *so, int32 number)
 {
 	LeafItem *item = &so->items[number];
-	Buffer buffer = HamReadPage(scan->indexRelation, item->block, BUFFER_LOCK_SHARE);
+	Buffer buffer = HamReadRecent(scan->indexRelation, item->block);
 	Page page = BufferGetPage(buffer);
-	HamOpaque *opaque = HamPageOpaque(page);
+	HamOpaque *opaque;
 	uint32 seen = item->splits;
 	BlockNumber block = item->block;
 	BlockNumber right = InvalidBlockNumber;
 	uint32 rightIncarnation = 0;
 
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (item->next != NOWHERE)
+		HamPrefetch(scan->indexRelation, so->items[item->next].block);
+	HamCheckPage(scan->indexRelation, buffer);
+	opaque = HamPageOpaque(page);
 	if (PageIsNew(page) || opaque->incarnation != item->incarnation ||
 		(opaque->kind != HAM_LEAF && opaque->kind != HAM_FREE))
 	{
