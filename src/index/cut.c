@@ -7,9 +7,12 @@
 #include "index/ham.h"
 #include "miscadmin.h"
 
-#define SAMPLE    256
-#define ROUNDS    4
-#define MIN_SHARE 4 /* neither side of an insert's split gets less than 1 / MIN_SHARE */
+#define SAMPLE       256
+#define ROUNDS       4
+#define VALLEY_BITS  8  /* fewer differing bits are no distance between clusters */
+#define VALLEY_SHARE 8  /* the valley is a quarter of the way, in the middle */
+#define VALLEY_RARE  64 /* and holds less than this part of the codes */
+#define MIN_SHARE    4  /* neither side of an insert's split gets less than 1 / MIN_SHARE */
 
 static int
 CompareFolded(const HamShape *shape, const uint64 *a, const uint64 *b)
@@ -200,6 +203,22 @@ Select(const HamShape *shape, uint64 *records, Size count, Size rank)
 	}
 }
 
+/*
+ * Do the projections fall into two heaps with next to nothing between? Then a leaf across the cut would have useless bounds, and every
+ * search would visit it: such a cut is worth half a leaf of unused room.
+ */
+static bool
+IsValley(const Size *histogram, uint32 maskBits, Size count, Size natural, Size unit)
+{
+	Size between = 0;
+
+	if (unit == 0 || maskBits < VALLEY_BITS || Min(natural, count - natural) < unit / 2)
+		return false;
+	for (uint32 v = maskBits / 2 - maskBits / VALLEY_SHARE; v <= maskBits / 2 + maskBits / VALLEY_SHARE; v++)
+		between += histogram[v];
+	return between <= count / VALLEY_RARE;
+}
+
 /* The rank to cut at: near where 2-means would, and such that both sides are whole numbers of units. unit 0: an insert's split. */
 static Size
 WantedRank(Size count, Size natural, Size unit)
@@ -249,7 +268,7 @@ HamCutRecords(const HamShape *shape, uint64 *records, Size count, Size unit, Ham
 	}
 	for (uint32 v = 0; v <= maskBits / 2; v++)
 		natural += histogram[v];
-	rank = WantedRank(count, natural, unit);
+	rank = IsValley(histogram, maskBits, count, natural, unit) ? natural : WantedRank(count, natural, unit);
 	while (below + histogram[at] < rank)
 		below += histogram[at++];
 	cut->at = at;
