@@ -77,31 +77,33 @@ fold_along(int count, int stride, const float *restrict from, const int *restric
 	}
 }
 
-/* The same in one pass, for outputs all of whose columns exist. */
+/* The winner so far against one more pixel. */
 NN_INLINE void
-fold_whole(int count, int stride, int kw, int step, const float *restrict from, const int *restrict where,
-		   float *restrict y, bool indexed, int *restrict index)
+challenge(float *max, int *winner, bool indexed, float v, int at)
+{
+	bool keep = indexed ? stays_in_order(*max, v, *winner, at) : stays(*max, v);
+
+	*max = keep ? *max : v;
+	*winner = keep ? *winner : at;
+}
+
+/*
+ * The same in one pass, for kernels of two or three columns all of which exist. Written out: a loop over the columns inside would keep the one over
+ * outputs from being vectorised.
+ */
+NN_INLINE void
+fold_whole(int count, int stride, int kw, const float *restrict from, const int *restrict where, float *restrict y,
+		   bool indexed, int *restrict index)
 {
 	for (int o = 0; o < count; o++)
 	{
-		float max = from[o * stride];
-		int winner = indexed ? where[o * stride] : 0;
+		int at = o * stride;
+		float max = from[at];
+		int winner = indexed ? where[at] : 0;
 
-		for (int kx = 1; kx < kw; kx++)
-		{
-			float v = from[o * stride + kx * step];
-
-			if (indexed)
-			{
-				int at = where[o * stride + kx * step];
-				bool keep = stays_in_order(max, v, winner, at);
-
-				max = keep ? max : v;
-				winner = keep ? winner : at;
-			}
-			else
-				max = stays(max, v) ? max : v;
-		}
+		challenge(&max, &winner, indexed, from[at + 1], indexed ? where[at + 1] : 0);
+		if (kw == 3)
+			challenge(&max, &winner, indexed, from[at + 2], indexed ? where[at + 2] : 0);
 		y[o] = max;
 		if (indexed)
 			index[o] = winner;
@@ -136,7 +138,8 @@ plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *inde
 {
 	int reach = (g->kw - 1) * g->dw + 1;
 	int many = reach >= STRIP ? 0 : (STRIP - reach) / g->sw + 1;
-	bool whole = g->pw0 == 0 && (g->ow - 1) * g->sw + reach <= g->w && g->dw == 1;
+	bool whole =
+		g->pw0 == 0 && (g->ow - 1) * g->sw + reach <= g->w && g->dw == 1 && g->sw == 2 && (g->kw == 2 || g->kw == 3);
 
 	for (int oy = 0; oy < g->oh; oy++, y += g->ow, index += indexed ? g->ow : 0)
 	{
@@ -174,12 +177,10 @@ plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *inde
 				fold_rows(x + at, ky1 - ky0, g->dh * g->w, x1 - x0, fold, indexed, at, where);
 				if (whole)
 				{
-					if (g->sw == 2 && g->kw == 2)
-						fold_whole(end - ox, 2, 2, 1, fold, where, y + ox, indexed, index + ox);
-					else if (g->sw == 2 && g->kw == 3)
-						fold_whole(end - ox, 2, 3, 1, fold, where, y + ox, indexed, index + ox);
+					if (g->kw == 2)
+						fold_whole(end - ox, 2, 2, fold, where, y + ox, indexed, index + ox);
 					else
-						fold_whole(end - ox, g->sw, g->kw, 1, fold, where, y + ox, indexed, index + ox);
+						fold_whole(end - ox, 2, 3, fold, where, y + ox, indexed, index + ox);
 					continue;
 				}
 				for (int kx = 0; kx < g->kw; kx++)
