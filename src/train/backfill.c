@@ -93,6 +93,7 @@ eddh_encode_table(PG_FUNCTION_ARGS)
 	json = PG_ARGISNULL(4) ? DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")) : PG_GETARG_DATUM(4);
 	(void) ReadOptions(json);
 	model = ModelFind(PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)), false);
+	SubmitCheckRelation(images);
 	image = SubmitFindColumn(images, NameStr(*PG_GETARG_NAME(1)));
 	SubmitCheckImageColumn(images, &image);
 	code = SubmitFindColumn(images, NameStr(*PG_GETARG_NAME(2)));

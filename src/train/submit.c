@@ -4,6 +4,7 @@
 #include "access/relation.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -35,6 +36,16 @@ SubmitRelationName(Oid relation)
 	if (name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relation)));
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name);
+}
+
+void
+SubmitCheckRelation(Oid relation)
+{
+	(void) SubmitRelationName(relation); /* it exists */
+	if (get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("relation \"%s\" is temporary", get_rel_name(relation)),
+				 errhint("A background worker is another session and cannot read it: use an ordinary table.")));
 }
 
 static char *

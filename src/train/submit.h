@@ -8,6 +8,9 @@
 /* 25006 on a standby (HINT) or in a read-only transaction. */
 extern void SubmitRequirePrimary(const char *function);
 
+/* 42809 for a temporary table or view: another session cannot read it. */
+extern void SubmitCheckRelation(Oid relation);
+
 typedef struct SubmitColumn
 {
 	const char *name;

@@ -139,8 +139,7 @@ Duration(double seconds)
 }
 
 static void
-TellCost(int64 job, int64 rows, int bits, const ModelBackbone *backbone, const hash_method *method,
-		 const TrainOptions *options)
+TellCost(int64 rows, int bits, const ModelBackbone *backbone, const hash_method *method, const TrainOptions *options)
 {
 	bool all = method->needs_net && options->value[OPTION_TRAIN_LAYERS] == TRAIN_ALL;
 	double threads = options->value[OPTION_THREADS];
@@ -205,6 +204,7 @@ eddh_train(PG_FUNCTION_ARGS)
 	replace = options->value[OPTION_REPLACE] != 0;
 	ModelCheckNewName(model, replace);
 
+	SubmitCheckRelation(images);
 	image = SubmitFindColumn(images, image_name);
 	SubmitCheckImageColumn(images, &image);
 	if (label_name != NULL)
@@ -228,6 +228,6 @@ eddh_train(PG_FUNCTION_ARGS)
 		ereport(WARNING, (errmsg("model \"%s\" will be replaced when the job is done", model),
 						  errdetail("Until then the old one serves. Codes stored with it do not fit the new one."),
 						  errhint("Encode them again: eddh_encode_table with options '{\"all\": true}'.")));
-	TellCost(job, rows, bits, backbone, method, options);
+	TellCost(rows, bits, backbone, method, options);
 	PG_RETURN_INT64(job);
 }

@@ -12,7 +12,7 @@ $node->append_conf('postgresql.conf', 'autovacuum = off');
 $node->start;
 fill_pictures($node, 'postgres');
 $node->safe_psql('postgres', 'ALTER TABLE picture ADD COLUMN code bit(8)');
-my $done = $node->safe_psql('postgres', q{SELECT eddh_train('m', 'picture', 'image', 'label', 8, options => '{"epochs": 1, "threads": 1}')});
+my $done = $node->safe_psql('postgres', q{SELECT eddh_train('m', 'picture', 'image', 'label', 8, options => '{"epochs": 2, "threads": 1}')});
 $node->safe_psql('postgres', "SELECT eddh_wait($done)");
 my $long = long_job($node, 'postgres', 'long');
 $node->backup('copy');

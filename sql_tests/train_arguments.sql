@@ -1,0 +1,80 @@
+-- eddh_train, eddh_encode_table and what goes with them refuse what cannot work, at once, with a HINT that helps.
+SET client_min_messages = warning;
+CREATE SCHEMA train_arguments;
+SET search_path = train_arguments, public;
+\getenv sources PG_ABS_SRCDIR
+\set file :sources '/sql/include/classes.sql'
+\set ECHO none
+\i :file
+\set ECHO all
+CREATE TABLE pic (id int PRIMARY KEY, name text, same int DEFAULT 1, label int, tags text[], jpeg bytea, code bit(8), code16 bit(16), any_code bit varying);
+INSERT INTO pic (id, label, tags, jpeg) SELECT i, i % 2, ARRAY['x', (i % 3)::text], picture(i % 2, i) FROM generate_series(1, 20) AS i;
+CREATE VIEW pic_view AS SELECT * FROM pic;
+CREATE TEMP TABLE pic_temp AS SELECT * FROM pic;
+\set VERBOSITY default
+\set SHOW_CONTEXT never
+
+-- Columns.
+SELECT eddh_train('m', 'pic', 'image');
+SELECT eddh_train('m', 'pic', 'jpeg', 'kind');
+SELECT eddh_train('m', 'pic', 'name');
+SELECT eddh_train('m', 'pic', 'jpeg', 'same', 8);
+SELECT eddh_train('m', 'pic', 'ctid');
+SELECT eddh_train('m', 'pic_temp', 'jpeg', 'label', 8);
+-- Numbers.
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 7);
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 1025);
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 64);
+-- Names.
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, method => 'nonsense');
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, backbone => 'nonsense');
+SELECT eddh_train('m', 'pic', 'jpeg', method => 'eddh', bits => 8);
+SELECT eddh_train('', 'pic', 'jpeg', 'label', 8);
+SELECT eddh_train(NULL, 'pic', 'jpeg', 'label', 8);
+SELECT eddh_train('m', NULL, 'jpeg', 'label', 8);
+SELECT eddh_train('m', 'pic', NULL, 'label', 8);
+-- Options.
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"epoch": 3}');
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"epochs": 0}');
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"epochs": "many"}');
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"epochs": [3]}');
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"train_layers": "some"}');
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"holdout": 0.9}');
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '[]');
+-- A backfill.
+SELECT eddh_train('arguments', 'pic', 'jpeg', 'label', 8, options => '{"epochs": 2, "threads": 1, "holdout": 0}') AS job \gset
+SELECT eddh_wait(:job);
+SELECT eddh_train('arguments', 'pic', 'jpeg', 'label', 8);
+SELECT eddh_encode_table('pic', 'jpeg', 'code', 'nonsense');
+SELECT eddh_encode_table('pic', 'jpeg', 'code');
+SELECT eddh_encode_table('pic', 'jpeg', 'code16', 'arguments');
+SELECT eddh_encode_table('pic', 'jpeg', 'name', 'arguments');
+SELECT eddh_encode_table('pic', 'name', 'code', 'arguments');
+SELECT eddh_encode_table('pic', 'jpeg', 'codes', 'arguments');
+SELECT eddh_encode_table('pic_view', 'jpeg', 'code', 'arguments');
+SELECT eddh_encode_table('pic_temp', 'jpeg', 'code', 'arguments');
+SELECT eddh_encode_table('pic', 'jpeg', 'code', 'arguments', '{"every": true}');
+SELECT eddh_encode_table('pic', 'jpeg', 'code', 'arguments', '{"all": 1}');
+SELECT eddh_encode_table('pic', NULL, 'code', 'arguments');
+-- Jobs.
+SELECT eddh_wait(-1);
+SELECT eddh_wait(NULL);
+SELECT eddh_cancel(-1);
+SELECT eddh_resume(-1);
+\set VERBOSITY sqlstate
+SELECT eddh_resume(:job);
+SELECT eddh_cancel(:job);
+\set VERBOSITY default
+-- Nothing of all this has left a job.
+SELECT count(*) FROM eddh_jobs WHERE job <> :job AND images::text LIKE '%pic%';
+-- The cost is told.
+SET client_min_messages = notice;
+BEGIN;
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8) IS NOT NULL AS submitted \gset
+ROLLBACK;
+SELECT :'submitted';
+RESET client_min_messages;
+SELECT eddh_purge_jobs('0') > 0 AS purged;
+SELECT eddh_drop_model('arguments');
+SET client_min_messages = warning;
+DROP SCHEMA train_arguments CASCADE;
