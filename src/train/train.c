@@ -152,8 +152,7 @@ TellCost(int64 rows, int bits, const ModelBackbone *backbone, const hash_method 
 	double seconds = 1 + n * (2e-9 * pixels + (double) backbone->macs * passes / (MACS_A_SECOND * threads)) +
 					 n * options->value[OPTION_EPOCHS] * bits * backbone->features * 3 / MACS_A_SECOND;
 
-	ereport(NOTICE, (errmsg("job " INT64_FORMAT " trains on " INT64_FORMAT " pictures when this transaction commits",
-							job, rows),
+	ereport(NOTICE, (errmsg("training on " INT64_FORMAT " pictures begins when this transaction commits", rows),
 					 errdetail("It takes about %s of memory, %s of temporary disk space and, roughly, %s.",
 							   Bytes(memory), Bytes(disk), Duration(seconds))));
 }
