@@ -21,6 +21,15 @@ stays(float a, float b)
 	return (a >= b) | (a != a);
 }
 
+/* The larger of two; a NaN in either is the result: as b it wins because nothing is larger than it, as a by the last line. */
+NN_INLINE float
+larger(float a, float b)
+{
+	float max = a > b ? a : b;
+
+	return a != a ? a : max;
+}
+
 /* The same where b was seen after a but may come before it in row order: among equals, and among NaNs, the earlier pixel wins. */
 NN_INLINE bool
 stays_in_order(float a, float b, int a_at, int b_at)
@@ -79,35 +88,40 @@ fold_along(int count, int stride, const float *restrict from, const int *restric
 
 /* The winner so far against one more pixel. */
 NN_INLINE void
-challenge(float *max, int *winner, bool indexed, float v, int at)
+challenge(float *max, int *winner, float v, int at)
 {
-	bool keep = indexed ? stays_in_order(*max, v, *winner, at) : stays(*max, v);
+	bool keep = stays_in_order(*max, v, *winner, at);
 
 	*max = keep ? *max : v;
 	*winner = keep ? *winner : at;
 }
 
 /*
- * The same in one pass, for kernels of two or three columns all of which exist. Written out: a loop over the columns inside would keep the one over
- * outputs from being vectorised.
+ * The same in one pass, for kernels of two or three columns, two apart, all of which exist. Written out: a loop over the columns inside, or a branch,
+ * would keep the one over outputs from being vectorised.
  */
 NN_INLINE void
-fold_whole(int count, int stride, int kw, const float *restrict from, const int *restrict where, float *restrict y,
-		   bool indexed, int *restrict index)
+fold_whole(int count, int kw, const float *restrict from, const int *restrict where, float *restrict y, bool indexed,
+		   int *restrict index)
 {
-	for (int o = 0; o < count; o++)
-	{
-		int at = o * stride;
-		float max = from[at];
-		int winner = indexed ? where[at] : 0;
+	if (indexed)
+		for (int o = 0; o < count; o++)
+		{
+			float max = from[2 * o];
+			int winner = where[2 * o];
 
-		challenge(&max, &winner, indexed, from[at + 1], indexed ? where[at + 1] : 0);
-		if (kw == 3)
-			challenge(&max, &winner, indexed, from[at + 2], indexed ? where[at + 2] : 0);
-		y[o] = max;
-		if (indexed)
+			challenge(&max, &winner, from[2 * o + 1], where[2 * o + 1]);
+			if (kw == 3)
+				challenge(&max, &winner, from[2 * o + 2], where[2 * o + 2]);
+			y[o] = max;
 			index[o] = winner;
-	}
+		}
+	else if (kw == 2)
+		for (int o = 0; o < count; o++)
+			y[o] = larger(from[2 * o], from[2 * o + 1]);
+	else
+		for (int o = 0; o < count; o++)
+			y[o] = larger(larger(from[2 * o], from[2 * o + 1]), from[2 * o + 2]);
 }
 
 /* A window wider than a strip, or otherwise not worth a fold: pixel by pixel, in row order. */
@@ -178,9 +192,9 @@ plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *inde
 				if (whole)
 				{
 					if (g->kw == 2)
-						fold_whole(end - ox, 2, 2, fold, where, y + ox, indexed, index + ox);
+						fold_whole(end - ox, 2, fold, where, y + ox, indexed, index + ox);
 					else
-						fold_whole(end - ox, 2, 3, fold, where, y + ox, indexed, index + ox);
+						fold_whole(end - ox, 3, fold, where, y + ox, indexed, index + ox);
 					continue;
 				}
 				for (int kx = 0; kx < g->kw; kx++)
