@@ -205,6 +205,9 @@ WritePending(Backfill *b)
 	if (b->n == 0)
 		return;
 	PlanUpdate(b);
+	/* Deferred triggers cannot wait for the commit in a security-restricted operation. */
+	if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "SET CONSTRAINTS failed");
 	u = ModelEncoderRun(b->encoder, b->n);
 	for (int i = 0; i < b->n; i++)
 	{

@@ -56,11 +56,16 @@ is($node->safe_psql('postgres', q{SELECT owner FROM eddh_models WHERE model = 'k
 # Backfill: row security again, and triggers run as the owner.
 $node->safe_psql('postgres', q{SET ROLE keeper;
 	CREATE FUNCTION keep.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM keep.spy('trigger'); RETURN NEW; END $$;
-	CREATE TRIGGER note BEFORE UPDATE ON keep.picture FOR EACH ROW WHEN (NEW.id = 7) EXECUTE FUNCTION keep.note()});
+	CREATE TRIGGER note BEFORE UPDATE ON keep.picture FOR EACH ROW WHEN (NEW.id = 7) EXECUTE FUNCTION keep.note();
+	CREATE FUNCTION keep.late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM keep.spy('deferred'); RETURN NULL; END $$;
+	CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON keep.picture DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW WHEN (NEW.id = 8) EXECUTE FUNCTION keep.late()});
 $job = as_role('keeper', q{SELECT eddh_encode_table('keep.picture', 'image', 'code', 'kept')});
 is($node->safe_psql('postgres', "SELECT eddh_wait($job)"), 'done', 'it encodes');
 is($node->safe_psql('postgres', q{SELECT tenant, count(code), count(*) FROM keep.picture GROUP BY 1 ORDER BY 1}), "a|80|80\nb|0|16", 'only rows it may see');
-is($node->safe_psql('postgres', q{SELECT DISTINCT role, path FROM keep.seen WHERE what = 'trigger'}), 'keeper|pg_catalog, pg_temp', 'a trigger runs as the owner, under a pinned search_path');
+is($node->safe_psql('postgres', q{SELECT role, path FROM keep.seen WHERE what = 'trigger'}), 'keeper|pg_catalog, pg_temp', 'a trigger runs as the owner, under a pinned search_path');
+
+is($node->safe_psql('postgres', q{SELECT role FROM keep.seen WHERE what = 'deferred'}), 'keeper', 'so does a deferred one');
 
 # Functions of a view run as the caller, whatever they try.
 my %attempt = (
