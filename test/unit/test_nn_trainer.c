@@ -376,15 +376,24 @@ factor_zero_freezes(void **state)
 	nn_trainer_free(frozen);
 	nn_trainer_free(all);
 
-	/* Nothing left to learn. */
+	/* All frozen: outputs, the same as of a trainer that learns, but no step; and no gradients kept. */
 	{
-		nn_graph *whole = toy_graph(1);
+		uint32_t rows[3] = { 5, 6, 7 };
+		float here[3 * OUTPUTS], there[3 * OUTPUTS];
 		eddh_error err;
 
 		sgd.pretrained_nodes = 99;
-		assert_int_equal(nn_trainer_create(whole, 1, 4, &sgd, &frozen, &err), EDDH_BAD_ARGUMENT);
-		assert_null(frozen);
-		nn_graph_free(whole);
+		frozen = toy_trainer(2, 4, &sgd);
+		sgd = toy_sgd();
+		all = toy_trainer(2, 4, &sgd);
+		assert_int_equal(nn_trainer_outputs(frozen, 3, rows, toy_fetch, t, NULL, here, NULL, &err), EDDH_OK);
+		assert_int_equal(nn_trainer_outputs(all, 3, rows, toy_fetch, t, NULL, there, NULL, &err), EDDH_OK);
+		assert_memory_equal(here, there, sizeof here);
+		assert_int_equal(nn_trainer_step(frozen, 3, rows, toy_fetch, t, toy_gradient, t, NULL, &err),
+						 EDDH_BAD_ARGUMENT);
+		assert_true(nn_trainer_memory(frozen) < nn_trainer_memory(all));
+		nn_trainer_free(frozen);
+		nn_trainer_free(all);
 	}
 	free(t);
 }
