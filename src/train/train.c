@@ -22,7 +22,7 @@ PG_FUNCTION_INFO_V1(eddh_train);
 #define DEFAULT_METHOD_UNLABELLED "itq"
 
 /* Multiply-adds a second and thread, for the estimate in the NOTICE; measured with cnn-s on one core of a small cloud machine. */
-#define MACS_A_SECOND 1.5e10
+#define MACS_A_SECOND 4e10
 
 typedef struct Counts
 {
