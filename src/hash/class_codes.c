@@ -179,12 +179,10 @@ train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
 const hash_method hash_class_codes_method = {
 	.name = "class_codes",
 	.title = "Fixed random class codes",
-	.paper = "No paper: the baseline of learning from labels alone; compare L. Yuan et al., Central Similarity "
-			 "Quantization, CVPR "
-			 "2020, whose centres are Hadamard rows",
-	.notes = "The network regresses tanh(u) on the code of the row's class (several labels: their mean code). Not one "
-			 "of the ten "
-			 "methods of the paper.",
+	.paper =
+		"No paper: the baseline of learning from labels alone; compare L. Yuan et al., Central Similarity Quantization, CVPR 2020, whose centres are Hadamard rows",
+	.notes =
+		"The network regresses tanh(u) on the code of the row's class (several labels: their mean code). Not one of the ten methods of the paper.",
 	.needs_labels = true,
 	.needs_net = true,
 	.params = params,

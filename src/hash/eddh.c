@@ -30,9 +30,7 @@ enum
 
 static const hash_param params[] = {
 	[PARAM_VARIANT] = { "variant", HASH_EDDH_AUTO, 0, 0, "auto|h0|h1|h2",
-						"which reading of the paper's objective: h0 without P, h1 P for the labels, h2 P for the "
-						"network; auto: h1 up "
-						"to 13000 rows, h0 beyond" },
+						"which reading of the paper's objective: h0 without P, h1 P for the labels, h2 P for the network; auto: h1 up to 13000 rows, h0 beyond" },
 	[PARAM_BALANCE] = { "balance", HASH_BALANCE_RATIO, 0, 0, "none|ratio|center",
 						"what is done about dissimilar pairs being more than similar ones" },
 	[PARAM_LAMBDA] = { "lambda", 0.1, 0, 1e6, NULL, "weight of |F - B|^2, as a share of the number of rows" },
@@ -41,16 +39,11 @@ static const hash_param params[] = {
 	[PARAM_GAMMA] = { "gamma", 0.1, 0, 1e6, NULL, "weight of |B - A'Y|^2, as a share of the number of rows" },
 	[PARAM_RHO] = { "rho", 0.01, 0, 1e6, NULL, "weight of |A'Y|^2, as a share of the number of rows" },
 	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL,
-					  "rounds of P-, theta-, A-, B-step over which the epochs are spread; 0: 3 epochs a round, fewer "
-					  "in a short "
-					  "training, at most 50 rounds" },
+					  "rounds of P-, theta-, A-, B-step over which the epochs are spread; 0: 3 epochs a round, fewer in a short training, at most 50 rounds" },
 	[PARAM_WARMUP] = { "warmup", 1, 1, 10000, NULL,
-					   "of the epochs, how many regress on fixed class codes before distances can be taken from a "
-					   "network that starts "
-					   "untrained; ignored with a trained backbone" },
+					   "of the epochs, how many regress on fixed class codes before distances can be taken from a network that starts untrained; ignored with a trained backbone" },
 	[PARAM_SAMPLE] = { "similarity_sample", SAMPLE_AUTOMATIC, SAMPLE_AUTOMATIC, 1e9, NULL,
-					   "columns of the similarity matrix that are sampled; 0: all; -1: all up to 13000 rows, beyond "
-					   "that 512 to 4096" },
+					   "columns of the similarity matrix that are sampled; 0: all; -1: all up to 13000 rows, beyond that 512 to 4096" },
 	[PARAM_START] = { "start", HASH_START_HADAMARD, 0, 0, "hadamard|random", "first class codes A" },
 	{ NULL },
 };
@@ -151,11 +144,10 @@ warm_up(training *t, eddh_error *err)
 		t->features = problem->features;
 		return EDDH_OK;
 	}
-	hash_say(problem,
-			 "the backbone is untrained: %d of %d epochs regress on class codes alone, then visual distances are taken "
-			 "from the "
-			 "network so trained",
-			 t->warmup, problem->epochs);
+	hash_say(
+		problem,
+		"the backbone is untrained: %d of %d epochs regress on class codes alone, then visual distances are taken from the network so trained",
+		t->warmup, problem->epochs);
 	for (int epoch = 0; code == EDDH_OK && epoch < t->warmup; epoch++)
 		code = run_epoch(t, "warm-up", hash_class_codes_gradient, &regression, err);
 	if (code != EDDH_OK)
@@ -216,12 +208,11 @@ measure_similarity(training *t, eddh_error *err)
 	code = draw_similarity(t, 0, err);
 	if (code != EDDH_OK)
 		return code;
-	hash_say(problem,
-			 "variant %s, %zu of %zu rows as columns of the similarity; mode of distances %.4f, alpha %.4f, beta %.4f, "
-			 "dissimilar pairs "
-			 "times %.4f",
-			 variant, t->similarity->columns, t->similarity->active, t->distances.mode, t->distances.alpha,
-			 t->distances.beta, t->similarity->ratio);
+	hash_say(
+		problem,
+		"variant %s, %zu of %zu rows as columns of the similarity; mode of distances %.4f, alpha %.4f, beta %.4f, dissimilar pairs times %.4f",
+		variant, t->similarity->columns, t->similarity->active, t->distances.mode, t->distances.alpha,
+		t->distances.beta, t->similarity->ratio);
 	return EDDH_OK;
 }
 
@@ -430,14 +421,10 @@ train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
 const hash_method hash_eddh_method = {
 	.name = "eddh",
 	.title = "Enhanced Deep Discrete Hashing",
-	.paper = "Z. Yang, L. Yang, W. Huang, L. Sun, J. Long: Enhanced Deep Discrete Hashing with semantic-visual "
-			 "similarity for image "
-			 "retrieval, Information Processing & Management 58(5), 2021, 102648",
-	.notes = "Where P and mu enter the objective and the closed forms of the A- and B-steps are reconstructed (three "
-			 "variants); "
-			 "dissimilar pairs are balanced against similar ones; above 13,000 rows similarities are estimated from a "
-			 "sample of columns; the "
-			 "first class codes are Hadamard rows.",
+	.paper =
+		"Z. Yang, L. Yang, W. Huang, L. Sun, J. Long: Enhanced Deep Discrete Hashing with semantic-visual similarity for image retrieval, Information Processing & Management 58(5), 2021, 102648",
+	.notes =
+		"Where P and mu enter the objective and the closed forms of the A- and B-steps are reconstructed (three variants); dissimilar pairs are balanced against similar ones; above 13,000 rows similarities are estimated from a sample of columns; the first class codes are Hadamard rows.",
 	.needs_labels = true,
 	.needs_net = true,
 	.params = params,

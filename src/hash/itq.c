@@ -281,12 +281,10 @@ train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
 const hash_method hash_itq_method = {
 	.name = "itq",
 	.title = "Iterative Quantization",
-	.paper = "Y. Gong, S. Lazebnik, A. Gordo, F. Perronnin: Iterative Quantization: A Procrustean Approach to Learning "
-			 "Binary Codes for "
-			 "Large-Scale Image Retrieval, TPAMI 35(12), 2013 (CVPR 2011)",
-	.notes = "Needs no labels, and at most as many bits as the features have dimensions. The covariance of very many "
-			 "rows is taken from every "
-			 "m-th of them.",
+	.paper =
+		"Y. Gong, S. Lazebnik, A. Gordo, F. Perronnin: Iterative Quantization: A Procrustean Approach to Learning Binary Codes for Large-Scale Image Retrieval, TPAMI 35(12), 2013 (CVPR 2011)",
+	.notes =
+		"Needs no labels, and at most as many bits as the features have dimensions. The covariance of very many rows is taken from every m-th of them.",
 	.needs_labels = false,
 	.needs_net = false,
 	.params = params,

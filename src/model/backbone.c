@@ -107,11 +107,12 @@ ModelReadBackbone(const ModelBackbone *backbone, uint64 seed)
 		elog(ERROR, "%s is built in, but not in this library", what);
 	if (nn_graph_output_shape(holder->graph).count != backbone->features ||
 		nn_graph_parameters(holder->graph) != backbone->parameters || nn_graph_macs(holder->graph) != backbone->macs)
-		elog(ERROR,
-			 "the row of %s in eddh_catalog.backbone contradicts this library: %zu features, %zu "
-			 "parameters, " UINT64_FORMAT " macs",
-			 what, nn_graph_output_shape(holder->graph).count, nn_graph_parameters(holder->graph),
-			 (uint64) nn_graph_macs(holder->graph));
+		elog(
+			ERROR,
+			"the row of %s in eddh_catalog.backbone contradicts this library: %zu features, %zu parameters, " UINT64_FORMAT
+			" macs",
+			what, nn_graph_output_shape(holder->graph).count, nn_graph_parameters(holder->graph),
+			(uint64) nn_graph_macs(holder->graph));
 	return holder->graph;
 }
 

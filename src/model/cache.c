@@ -198,9 +198,11 @@ WriteAll(int fd, const char *path, const void *bytes, size_t len)
 		{
 			if (errno == 0)
 				errno = ENOSPC;
-			ereport(ERROR, (errcode_for_file_access(), errmsg("could not write file \"%s\": %m", path),
-							errhint("Every network in use needs its size (eddh_models.bytes, eddh_backbones.bytes) in "
-									"the server's temporary folder.")));
+			ereport(
+				ERROR,
+				(errcode_for_file_access(), errmsg("could not write file \"%s\": %m", path),
+				 errhint(
+					 "Every network in use needs its size (eddh_models.bytes, eddh_backbones.bytes) in the server's temporary folder.")));
 		}
 		from += written;
 		len -= written;
@@ -319,9 +321,11 @@ ModelCacheOpen(const uint8 *sha, const char *cut, ModelCacheFill fill, void *arg
 		mapping = MapFile(path, key);
 	}
 	if (mapping == NULL)
-		ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("could not map file \"%s\"", path),
-						errhint("Look for a limit on address space (ulimit -v), or for another program that changes "
-								"the server's temporary files.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_IO_ERROR), errmsg("could not map file \"%s\"", path),
+			 errhint(
+				 "Look for a limit on address space (ulimit -v), or for another program that changes the server's temporary files.")));
 	mapping->users = 1;
 	mapping->next = mappings;
 	mappings = mapping;

@@ -183,12 +183,12 @@ SettlePrep(nn_graph *graph, Jsonb *options, image_prep *prep)
 	EDDH_CHECK(image_prep_parse(PrepFromAnywhere, &source, prep, &err), &err, "cannot tell how to prepare a picture");
 	EDDH_CHECK(image_prep_check(prep, &err), &err, "cannot prepare a picture");
 	if (source.missing)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the file does not say with which mean and std a picture is normalised"),
-				 errhint("Give them as its training had them, on the scale 0 to 255, in the network's channel order: "
-						 "options '{\"mean\": [123.675, 116.28, 103.53], \"std\": [58.395, 57.12, 57.375]}' for most "
-						 "networks trained with PyTorch.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the file does not say with which mean and std a picture is normalised"),
+			 errhint(
+				 "Give them as its training had them, on the scale 0 to 255, in the network's channel order: options '{\"mean\": [123.675, 116.28, 103.53], \"std\": [58.395, 57.12, 57.375]}' for most networks trained with PyTorch.")));
 	if (prep->size != input.dim[1])
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("input_size is %d, but the network takes pictures of %d x %d", prep->size, input.dim[1],

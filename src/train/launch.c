@@ -32,10 +32,12 @@ WorkerLaunch(int64 job, const char *label)
 
 	/* Here and not at commit: an error in a commit callback would bring the server down. */
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("no background worker is free for the job"),
-						errdetail("All %d slots of \"max_worker_processes\" are taken.", max_worker_processes),
-						errhint("Wait for other jobs to end (view eddh_jobs), or raise \"max_worker_processes\" and "
-								"restart the server.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("no background worker is free for the job"),
+			 errdetail("All %d slots of \"max_worker_processes\" are taken.", max_worker_processes),
+			 errhint(
+				 "Wait for other jobs to end (view eddh_jobs), or raise \"max_worker_processes\" and restart the server.")));
 
 	/* Until it holds the job's lock, or a job that is only starting would look like one whose worker was lost. */
 	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)

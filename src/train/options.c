@@ -20,8 +20,7 @@ int TrainThreads = 2;
 /* Where the right default depends on what is trained, TrainOptionsRead replaces the one given here. */
 static const hash_param general[OPTION_COUNT + 1] = {
 	[OPTION_TRAIN_LAYERS] = { "train_layers", TRAIN_HASH, 0, 0, "hash|fc|all",
-							  "what is learned: the hash layer alone, with the fully connected layers before it, or "
-							  "the whole network" },
+							  "what is learned: the hash layer alone, with the fully connected layers before it, or the whole network" },
 	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL, "passes over the pictures" },
 	[OPTION_BATCH] = { "batch", 128, 1, 4096, NULL, "pictures in a mini-batch" },
 	[OPTION_RATE] = { "rate", 0.02, 1e-9, 100, NULL, "learning rate at the beginning" },

@@ -43,10 +43,12 @@ Flush(Spool *spool)
 						  WAIT_EVENT_BUFFILE_WRITE);
 
 		if (n <= 0)
-			ereport(ERROR, (errcode_for_file_access(),
-							errmsg("could not write to temporary file \"%s\": %m", FilePathName(spool->file)),
-							errhint("Pictures are unpacked to a temporary file while a model is trained; eddh_train "
-									"says how large it will be.")));
+			ereport(
+				ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not write to temporary file \"%s\": %m", FilePathName(spool->file)),
+				 errhint(
+					 "Pictures are unpacked to a temporary file while a model is trained; eddh_train says how large it will be.")));
 		done += n;
 		spool->written += n;
 	}

@@ -75,11 +75,11 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
 			is_array ? "(SELECT pg_catalog.max(e::pg_catalog.text COLLATE \"C\") FROM pg_catalog.unnest(t.%s) AS e)"
 					 : "t.%s::pg_catalog.text COLLATE \"C\"";
 
-		appendStringInfo(&sql,
-						 "SELECT pg_catalog.count(*), pg_catalog.count(c.least),"
-						 " pg_catalog.min(c.least) OPERATOR(pg_catalog.<>) pg_catalog.max(c.greatest) FROM %s AS t, "
-						 "LATERAL (SELECT ",
-						 SubmitRelationName(relation));
+		appendStringInfo(
+			&sql,
+			"SELECT pg_catalog.count(*), pg_catalog.count(c.least),"
+			" pg_catalog.min(c.least) OPERATOR(pg_catalog.<>) pg_catalog.max(c.greatest) FROM %s AS t, LATERAL (SELECT ",
+			SubmitRelationName(relation));
 		appendStringInfo(&sql, least, column);
 		appendStringInfoString(&sql, " AS least, ");
 		appendStringInfo(&sql, greatest, column);
