@@ -38,10 +38,17 @@ HamChainPut(Page page, HamPointer row)
 static void
 PutLogged(Relation index, Buffer buffer, HamPointer row)
 {
-	GenericXLogState *xlog = GenericXLogStart(index);
+	HamOpaque *opaque = HamPageOpaque(BufferGetPage(buffer));
+	HamLog log;
+	Page page;
 
-	HamChainPut(GenericXLogRegisterBuffer(xlog, buffer, 0), row);
-	GenericXLogFinish(xlog);
+	HamLogBegin(&log, index);
+	page = HamLogPage(&log, buffer);
+	HamLogBytes(&log, HamChainPointer(page, opaque->width, opaque->count), opaque->width);
+	HamChainPut(page, row);
+	HamLogBytes(&log, &opaque->count, sizeof(opaque->count));
+	HamLogHeader(&log);
+	HamLogEnd(&log);
 }
 
 void

@@ -296,6 +296,34 @@ extern void HamChainPut(Page page, HamPointer row);
 extern void HamChainAppend(Relation index, BlockNumber head, HamPointer row);
 extern void HamInsertNull(Relation index, HamPointer row);
 
+/* log.c */
+#define HAM_LOG_PAGES  3
+#define HAM_LOG_RANGES (HAM_WORDS_MAX + 4) /* a code's words lie apart */
+#define HAM_LOG_BYTES  (HAM_LIST_MAX + 512)
+
+typedef struct HamLogChanges
+{
+	Buffer buffer;
+	int rangeCount;
+	struct
+	{
+		uint16 offset;
+		uint16 length;
+	} ranges[HAM_LOG_RANGES];
+} HamLogChanges;
+
+typedef struct HamLog
+{
+	Relation index;
+	int pageCount;
+	HamLogChanges pages[HAM_LOG_PAGES];
+} HamLog;
+extern void HamLogBegin(HamLog *log, Relation index);
+extern Page HamLogPage(HamLog *log, Buffer buffer);
+extern void HamLogBytes(HamLog *log, const void *at, Size length);
+extern void HamLogHeader(HamLog *log);
+extern void HamLogEnd(HamLog *log);
+
 /* leaf.c */
 extern void HamLeafInit(const HamShape *shape, Page page, uint32 incarnation);
 extern void HamLeafGet(const HamShape *shape, Page page, int slot, uint64 *code);
@@ -318,6 +346,7 @@ extern void HamInnerInit(const HamShape *shape, Page page, uint32 incarnation);
 extern int HamInnerFind(const HamShape *shape, Page page, const uint64 *folded);
 extern void HamInnerGet(const HamShape *shape, Page page, int entry, HamEntry *out);
 extern void HamInnerSet(const HamShape *shape, Page page, int entry, const HamEntry *in);
+extern void HamInnerSetBound(const HamShape *shape, Page page, int entry, const HamBound *bound, HamLog *log);
 extern void HamInnerBounds(const HamShape *shape, Page page, const uint64 *folded, uint32 *bounds);
 extern const BlockNumber *HamInnerChildren(const HamShape *shape, Page page);
 extern const uint32 *HamInnerIncarnations(const HamShape *shape, Page page);

@@ -237,6 +237,25 @@ HamInnerSet(const HamShape *shape, Page page, int entry, const HamEntry *in)
 	Splits(shape, page)[entry] = in->splits;
 }
 
+/* Changes an entry's bound, in place and logged; the page is the one that the log named last. */
+void
+HamInnerSetBound(const HamShape *shape, Page page, int entry, const HamBound *bound, HamLog *log)
+{
+	const uint64 *parts[] = { bound->centre, bound->all, bound->any };
+
+	for (uint32 i = 0; i < 3 * shape->fold; i++)
+	{
+		uint64 *word = Blocks(page) + bits_page_word(3 * shape->fold, entry, i);
+
+		*word = parts[i / shape->fold][i % shape->fold];
+		HamLogBytes(log, word, sizeof(*word));
+	}
+	Rmin(shape, page)[entry] = bound->rmin;
+	HamLogBytes(log, Rmin(shape, page) + entry, sizeof(uint16));
+	Rmax(shape, page)[entry] = bound->rmax;
+	HamLogBytes(log, Rmax(shape, page) + entry, sizeof(uint16));
+}
+
 /* Lower bounds on the distance from the query to every code below each entry; room for innerCap. */
 void
 HamInnerBounds(const HamShape *shape, Page page, const uint64 *folded, uint32 *bounds)

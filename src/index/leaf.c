@@ -132,7 +132,7 @@ HamLeafAppend(Relation index, HamShape *shape, Buffer inner, int entry, const Ha
 	HamOpaque *opaque = HamPageOpaque(BufferGetPage(leaf));
 	int slot = opaque->count;
 	Buffer arrayBuffer;
-	GenericXLogState *xlog;
+	HamLog log;
 	Page page;
 	HamItem *array;
 	Size size;
@@ -146,25 +146,24 @@ HamLeafAppend(Relation index, HamShape *shape, Buffer inner, int entry, const Ha
 		UnlockReleaseBuffer(arrayBuffer);
 		HamWidenArray(index, shape, leaf, HamPointerWidth(row));
 		arrayBuffer = HamReadPage(index, opaque->arrayBlock, BUFFER_LOCK_EXCLUSIVE);
+		array = HamItemGet(index, arrayBuffer, BufferGetPage(arrayBuffer), opaque->arrayOffset, &size);
 	}
-
-	xlog = GenericXLogStart(index);
-	if (bound != NULL)
-	{
-		HamEntry e;
-
-		page = GenericXLogRegisterBuffer(xlog, inner, 0);
-		HamInnerGet(shape, page, entry, &e);
-		e.bound = *bound;
-		HamInnerSet(shape, page, entry, &e);
-	}
-	page = GenericXLogRegisterBuffer(xlog, leaf, 0);
-	HamLeafSetCount(shape, page, slot + 1);
-	HamLeafSet(shape, page, slot, code);
-	array = HamItemGet(index, arrayBuffer, GenericXLogRegisterBuffer(xlog, arrayBuffer, 0), opaque->arrayOffset, &size);
 	if (slot >= HamItemRoom(size, array->width))
 		HamCorrupt(index, BufferGetBlockNumber(arrayBuffer), "An array is too small for its leaf.");
+
+	HamLogBegin(&log, index);
+	if (bound != NULL)
+		HamInnerSetBound(shape, HamLogPage(&log, inner), entry, bound, &log);
+	page = HamLogPage(&log, leaf);
+	HamLeafSetCount(shape, page, slot + 1);
+	HamLogHeader(&log);
+	HamLogBytes(&log, &opaque->count, sizeof(opaque->count));
+	HamLeafSet(shape, page, slot, code);
+	for (uint32 w = 0; w < shape->words; w++)
+		HamLogBytes(&log, Codes(page) + bits_page_word(shape->words, slot, w), sizeof(uint64));
+	HamLogPage(&log, arrayBuffer);
 	HamPointerStore(HamItemPointer(array, slot), array->width, row);
-	GenericXLogFinish(xlog);
+	HamLogBytes(&log, HamItemPointer(array, slot), array->width);
+	HamLogEnd(&log);
 	UnlockReleaseBuffer(arrayBuffer);
 }

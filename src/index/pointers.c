@@ -8,6 +8,7 @@
 
 #include "index/ham.h"
 #include "storage/freespace.h"
+#include "storage/indexfsm.h"
 
 /* Offsets of heap rows below this fit the narrow encodings; other table access methods may have larger ones. */
 #define NARROW_OFFSET_BITS 9
@@ -133,6 +134,7 @@ HamPointerTarget(Relation index, HamShape *shape, Size size, const Buffer *held,
 {
 	Size need = size + sizeof(ItemIdData);
 	BlockNumber block = shape->pointerTarget;
+	bool fromMap = false;
 
 	for (int attempt = 0; attempt < 4; attempt++)
 	{
@@ -141,7 +143,10 @@ HamPointerTarget(Relation index, HamShape *shape, Size size, const Buffer *held,
 		Size room = 0;
 
 		if (block == InvalidBlockNumber)
+		{
 			block = GetPageWithFreeSpace(index, need);
+			fromMap = true;
+		}
 		if (block == InvalidBlockNumber)
 			break;
 		if (IsHeld(block, held, heldCount))
@@ -150,7 +155,8 @@ HamPointerTarget(Relation index, HamShape *shape, Size size, const Buffer *held,
 			block = InvalidBlockNumber;
 			continue;
 		}
-		if (block >= RelationGetNumberOfBlocks(index))
+		/* The map is not logged: after a crash it may know blocks that the file lost. */
+		if (fromMap && block >= RelationGetNumberOfBlocks(index))
 		{
 			RecordPageWithFreeSpace(index, block, 0);
 			block = InvalidBlockNumber;
@@ -178,6 +184,7 @@ HamPointerTarget(Relation index, HamShape *shape, Size size, const Buffer *held,
 		}
 		UnlockReleaseBuffer(buffer);
 		block = RecordAndGetPageWithFreeSpace(index, block, room, need);
+		fromMap = true;
 	}
 	return HamTakePage(index, newIncarnation);
 }
@@ -217,66 +224,141 @@ HamLockInOrder(Buffer a, Buffer b)
 		LockBuffer(b, BUFFER_LOCK_EXCLUSIVE);
 }
 
-/* Puts `list` (with all rows in it) on a page with room and lets the array point to it; the list it replaces, if any, goes. */
-static void
-PlaceList(Relation index, HamShape *shape, Buffer arrayBuffer, OffsetNumber arrayOffset, int slot, HamItem *list,
-		  Size size, Buffer oldBuffer, OffsetNumber oldOffset)
+/* Do the array's pointers reach items on that page? If not, it needs wider ones first. */
+static bool
+Reaches(const HamItem *array, Buffer buffer)
+{
+	HamPointer last = { BufferGetBlockNumber(buffer), NARROW_OFFSETS - 1, true };
+
+	return HamPointerWidth(last) <= array->width;
+}
+
+/*
+ * A code's second row: puts `list` (with both in it) on the array's page or one with room and lets the array point to it. Frequent
+ * where codes repeat, so logged as what it is. False if the array's pointers are too narrow.
+ */
+static bool
+NewList(Relation index, HamShape *shape, Buffer arrayBuffer, HamItem *array, int slot, HamItem *list, Size size)
+{
+	Buffer target = arrayBuffer;
+	uint32 newIncarnation = 0;
+	HamPointer pointer;
+	HamLog log;
+	Page page;
+
+	if (!HamItemFits(BufferGetPage(arrayBuffer), size))
+		target = HamPointerTarget(index, shape, size, &arrayBuffer, 1, &newIncarnation);
+	if (!Reaches(array, target))
+	{
+		if (target != arrayBuffer)
+			UnlockReleaseBuffer(target);
+		return false;
+	}
+	if (newIncarnation != 0)
+	{
+		GenericXLogState *xlog = GenericXLogStart(index);
+
+		HamRegisterTarget(xlog, target, newIncarnation);
+		GenericXLogFinish(xlog);
+	}
+
+	HamLogBegin(&log, index);
+	page = HamLogPage(&log, target);
+	pointer.block = BufferGetBlockNumber(target);
+	pointer.offset = HamItemAdd(page, list, size);
+	pointer.list = true;
+	HamLogHeader(&log);
+	HamLogBytes(&log, PageGetItemId(page, pointer.offset), sizeof(ItemIdData));
+	HamLogBytes(&log, PageGetItem(page, PageGetItemId(page, pointer.offset)), size);
+	if (target != arrayBuffer)
+		HamLogPage(&log, arrayBuffer);
+	HamPointerStore(HamItemPointer(array, slot), array->width, pointer);
+	HamLogBytes(&log, HamItemPointer(array, slot), array->width);
+	HamLogEnd(&log);
+	if (target != arrayBuffer)
+	{
+		HamRememberTarget(index, shape, target);
+		UnlockReleaseBuffer(target);
+	}
+	return true;
+}
+
+/* Puts `list`, the copy of one with one row more, on a page with room and lets the array point to it; the old one goes. Else as above. */
+static bool
+MoveList(Relation index, HamShape *shape, Buffer arrayBuffer, OffsetNumber arrayOffset, int slot, HamItem *list,
+		 Size size, Buffer oldBuffer, OffsetNumber oldOffset)
 {
 	Buffer held[2];
 	int heldCount = 0;
-	Buffer target = InvalidBuffer;
+	Buffer target = arrayBuffer;
 	uint32 newIncarnation = 0;
 	GenericXLogState *xlog;
 	Page arrayPage;
-	Page oldPage = NULL;
+	Page oldPage;
 	Page targetPage;
 	HamItem *array;
 	Size arraySize;
 	HamPointer pointer;
 
 	held[heldCount++] = arrayBuffer;
-	if (BufferIsValid(oldBuffer) && oldBuffer != arrayBuffer)
+	if (oldBuffer != arrayBuffer)
 		held[heldCount++] = oldBuffer;
 	if (!HamItemFits(BufferGetPage(arrayBuffer), size))
 		target = HamPointerTarget(index, shape, size, held, heldCount, &newIncarnation);
+	array = HamItemGet(index, arrayBuffer, BufferGetPage(arrayBuffer), arrayOffset, &arraySize);
+	if (!Reaches(array, target))
+	{
+		if (target != arrayBuffer)
+			UnlockReleaseBuffer(target);
+		return false;
+	}
 
 	xlog = GenericXLogStart(index);
 	arrayPage = GenericXLogRegisterBuffer(xlog, arrayBuffer, 0);
-	if (BufferIsValid(oldBuffer))
-		oldPage = oldBuffer == arrayBuffer ? arrayPage : GenericXLogRegisterBuffer(xlog, oldBuffer, 0);
-	targetPage = BufferIsValid(target) ? HamRegisterTarget(xlog, target, newIncarnation) : arrayPage;
+	oldPage = oldBuffer == arrayBuffer ? arrayPage : GenericXLogRegisterBuffer(xlog, oldBuffer, 0);
+	targetPage = target != arrayBuffer ? HamRegisterTarget(xlog, target, newIncarnation) : arrayPage;
 
-	pointer.block = BufferGetBlockNumber(BufferIsValid(target) ? target : arrayBuffer);
+	pointer.block = BufferGetBlockNumber(target);
 	pointer.offset = HamItemAdd(targetPage, list, size);
 	pointer.list = true;
-	if (oldPage != NULL)
-		PageIndexTupleDeleteNoCompact(oldPage, oldOffset);
+	PageIndexTupleDeleteNoCompact(oldPage, oldOffset);
 	array = HamItemGet(index, arrayBuffer, arrayPage, arrayOffset, &arraySize);
-	Assert(HamPointerWidth(pointer) <= array->width);
 	HamPointerStore(HamItemPointer(array, slot), array->width, pointer);
 	GenericXLogFinish(xlog);
-	if (BufferIsValid(target))
+	if (target != arrayBuffer)
 	{
 		HamRememberTarget(index, shape, target);
 		UnlockReleaseBuffer(target);
 	}
+	return true;
 }
 
-/* A list that outgrew HAM_LIST_MAX, with the new row, becomes a chain of one page. */
-static void
+/* A list that outgrew HAM_LIST_MAX, with the new row, becomes a chain of one page. Else as above. */
+static bool
 PlaceChain(Relation index, Buffer arrayBuffer, OffsetNumber arrayOffset, int slot, const HamItem *list, HamPointer row,
 		   Buffer listBuffer, OffsetNumber listOffset)
 {
 	uint32 incarnation;
 	Buffer chainBuffer = HamTakePage(index, &incarnation);
-	GenericXLogState *xlog = GenericXLogStart(index);
-	Page arrayPage = GenericXLogRegisterBuffer(xlog, arrayBuffer, 0);
-	Page listPage = listBuffer == arrayBuffer ? arrayPage : GenericXLogRegisterBuffer(xlog, listBuffer, 0);
-	Page chainPage = GenericXLogRegisterBuffer(xlog, chainBuffer, GENERIC_XLOG_FULL_IMAGE);
 	HamPointer pointer = { BufferGetBlockNumber(chainBuffer), 0, true };
-	HamItem *array;
+	GenericXLogState *xlog;
+	Page arrayPage;
+	Page listPage;
+	Page chainPage;
 	Size arraySize;
+	HamItem *array = HamItemGet(index, arrayBuffer, BufferGetPage(arrayBuffer), arrayOffset, &arraySize);
 
+	if (!Reaches(array, chainBuffer))
+	{
+		/* It is as free as before. */
+		RecordFreeIndexPage(index, pointer.block);
+		UnlockReleaseBuffer(chainBuffer);
+		return false;
+	}
+	xlog = GenericXLogStart(index);
+	arrayPage = GenericXLogRegisterBuffer(xlog, arrayBuffer, 0);
+	listPage = listBuffer == arrayBuffer ? arrayPage : GenericXLogRegisterBuffer(xlog, listBuffer, 0);
+	chainPage = GenericXLogRegisterBuffer(xlog, chainBuffer, GENERIC_XLOG_FULL_IMAGE);
 	HamChainInit(chainPage, incarnation, Max(list->width, HamPointerWidth(row)));
 	for (int i = 0; i < list->count; i++)
 		HamChainPut(chainPage, HamPointerLoad(HamItemPointer(list, i), list->width));
@@ -286,6 +368,21 @@ PlaceChain(Relation index, Buffer arrayBuffer, OffsetNumber arrayOffset, int slo
 	HamPointerStore(HamItemPointer(array, slot), array->width, pointer);
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(chainBuffer);
+	return true;
+}
+
+static void
+AppendToList(Relation index, Buffer buffer, HamItem *list, HamPointer row)
+{
+	HamLog log;
+
+	HamLogBegin(&log, index);
+	HamLogPage(&log, buffer);
+	HamPointerStore(HamItemPointer(list, list->count), list->width, row);
+	HamLogBytes(&log, HamItemPointer(list, list->count), list->width);
+	list->count++;
+	HamLogBytes(&log, &list->count, sizeof(list->count));
+	HamLogEnd(&log);
 }
 
 /* A copy of the rows with one more, in an item with room for `room` rows. */
@@ -311,15 +408,6 @@ GrownList(const HamItem *old, HamPointer first, HamPointer row, int room, Size *
 	return list;
 }
 
-/* Can the array take a pointer to any page that the index has, or will have after this insert? */
-static bool
-TakesListPointers(Relation index, const HamItem *array)
-{
-	HamPointer last = { RelationGetNumberOfBlocks(index) + 1, NARROW_OFFSETS - 1, true };
-
-	return HamPointerWidth(last) <= array->width;
-}
-
 /* Adds a row to the code at `slot`, which has at least one. The leaf is locked exclusively, and stays so. */
 void
 HamAddRow(Relation index, HamShape *shape, Buffer leaf, int slot, HamPointer row)
@@ -327,65 +415,52 @@ HamAddRow(Relation index, HamShape *shape, Buffer leaf, int slot, HamPointer row
 	HamOpaque *opaque = HamPageOpaque(BufferGetPage(leaf));
 	OffsetNumber arrayOffset = opaque->arrayOffset;
 	Buffer arrayBuffer = HamReadPage(index, opaque->arrayBlock, BUFFER_LOCK_EXCLUSIVE);
-	Buffer listBuffer = InvalidBuffer;
-	HamItem *item;
+	Buffer listBuffer = arrayBuffer;
+	HamItem *array;
+	HamItem *list;
+	HamItem *grown;
 	Size size;
 	HamPointer pointer;
+	bool done = true;
 
-	item = HamItemGet(index, arrayBuffer, BufferGetPage(arrayBuffer), arrayOffset, &size);
-	if (item->width == HAM_WIDTH_MIN && !TakesListPointers(index, item))
-	{
-		UnlockReleaseBuffer(arrayBuffer);
-		HamWidenArray(index, shape, leaf, HAM_WIDTH_MIN + 1);
-		HamAddRow(index, shape, leaf, slot, row);
-		return;
-	}
-	pointer = HamPointerLoad(HamItemPointer(item, slot), item->width);
-	if (!pointer.list)
-	{
-		HamItem *list = GrownList(NULL, pointer, row, LIST_START, &size);
-
-		PlaceList(index, shape, arrayBuffer, arrayOffset, slot, list, size, InvalidBuffer, InvalidOffsetNumber);
-		pfree(list);
-		UnlockReleaseBuffer(arrayBuffer);
-		return;
-	}
-	if (pointer.offset == InvalidOffsetNumber)
+	array = HamItemGet(index, arrayBuffer, BufferGetPage(arrayBuffer), arrayOffset, &size);
+	pointer = HamPointerLoad(HamItemPointer(array, slot), array->width);
+	if (pointer.list && pointer.offset == InvalidOffsetNumber)
 	{
 		UnlockReleaseBuffer(arrayBuffer);
 		HamChainAppend(index, pointer.block, row);
 		return;
 	}
-
-	if (pointer.block == BufferGetBlockNumber(arrayBuffer))
-		listBuffer = arrayBuffer;
+	if (!pointer.list)
+	{
+		grown = GrownList(NULL, pointer, row, LIST_START, &size);
+		done = NewList(index, shape, arrayBuffer, array, slot, grown, size);
+	}
 	else
 	{
-		LockBuffer(arrayBuffer, BUFFER_LOCK_UNLOCK);
-		listBuffer = ReadBuffer(index, pointer.block);
-		HamLockInOrder(arrayBuffer, listBuffer);
-	}
-	item = HamItemGet(index, listBuffer, BufferGetPage(listBuffer), pointer.offset, &size);
-	if (item->count < HamItemRoom(size, item->width) && HamPointerWidth(row) <= item->width)
-	{
-		GenericXLogState *xlog = GenericXLogStart(index);
-		Page page = GenericXLogRegisterBuffer(xlog, listBuffer, 0);
-
-		item = HamItemGet(index, listBuffer, page, pointer.offset, &size);
-		HamPointerStore(HamItemPointer(item, item->count), item->width, row);
-		item->count++;
-		GenericXLogFinish(xlog);
-	}
-	else if (HamItemSize(item->count + 1, Max(item->width, HamPointerWidth(row))) > HAM_LIST_MAX)
-		PlaceChain(index, arrayBuffer, arrayOffset, slot, item, row, listBuffer, pointer.offset);
-	else
-	{
-		HamItem *list = GrownList(item, pointer, row, item->count + Max(item->count / 2, LIST_START), &size);
-
-		PlaceList(index, shape, arrayBuffer, arrayOffset, slot, list, size, listBuffer, pointer.offset);
-		pfree(list);
+		if (pointer.block != BufferGetBlockNumber(arrayBuffer))
+		{
+			LockBuffer(arrayBuffer, BUFFER_LOCK_UNLOCK);
+			listBuffer = ReadBuffer(index, pointer.block);
+			HamLockInOrder(arrayBuffer, listBuffer);
+		}
+		list = HamItemGet(index, listBuffer, BufferGetPage(listBuffer), pointer.offset, &size);
+		if (list->count < HamItemRoom(size, list->width) && HamPointerWidth(row) <= list->width)
+			AppendToList(index, listBuffer, list, row);
+		else if (HamItemSize(list->count + 1, Max(list->width, HamPointerWidth(row))) > HAM_LIST_MAX)
+			done = PlaceChain(index, arrayBuffer, arrayOffset, slot, list, row, listBuffer, pointer.offset);
+		else
+		{
+			grown = GrownList(list, pointer, row, list->count + Max(list->count / 2, LIST_START), &size);
+			done = MoveList(index, shape, arrayBuffer, arrayOffset, slot, grown, size, listBuffer, pointer.offset);
+		}
 	}
 	if (listBuffer != arrayBuffer)
 		UnlockReleaseBuffer(listBuffer);
 	UnlockReleaseBuffer(arrayBuffer);
+	if (!done)
+	{
+		HamWidenArray(index, shape, leaf, HAM_WIDTH_MIN + 1);
+		HamAddRow(index, shape, leaf, slot, row);
+	}
 }
