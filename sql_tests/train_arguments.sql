@@ -41,6 +41,14 @@ SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"epochs": [3]}');
 SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"train_layers": "some"}');
 SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"holdout": 0.9}');
 SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '[]');
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"epochs": 2.5}');
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"warmup": 1.5}');
+-- What only the method knows.
+SELECT eddh_train('m', 'pic', 'jpeg', NULL, 300);
+SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8, options => '{"epochs": 1}');
+-- The same names and defaults can be read.
+SELECT method, parameters -> 'epochs' -> 'default' AS epochs, parameters -> 'train_layers' ->> 'choices' AS layers, parameters -> 'lambda' -> 'default' AS lambda,
+	(SELECT count(*) FROM jsonb_object_keys(parameters)) AS known FROM eddh_methods ORDER BY method;
 -- A backfill.
 SELECT eddh_train('arguments', 'pic', 'jpeg', 'label', 8, options => '{"epochs": 2, "threads": 1, "holdout": 0}') AS job \gset
 SELECT eddh_wait(:job);
@@ -56,6 +64,19 @@ SELECT eddh_encode_table('pic_temp', 'jpeg', 'code', 'arguments');
 SELECT eddh_encode_table('pic', 'jpeg', 'code', 'arguments', '{"every": true}');
 SELECT eddh_encode_table('pic', 'jpeg', 'code', 'arguments', '{"all": 1}');
 SELECT eddh_encode_table('pic', NULL, 'code', 'arguments');
+-- As many pictures as bits are enough: none is held out then. No label is no label, however it is written.
+INSERT INTO pic (id, tags, jpeg) VALUES (21, NULL, picture(1, 21)), (22, '{}', picture(1, 22)), (23, '{NULL}', picture(1, 23));
+SELECT eddh_train('few', 'pic', 'jpeg', 'tags', 20, options => '{"epochs": 2, "threads": 1}') AS few \gset
+SELECT eddh_wait(:few);
+SELECT done, quality, split_part(remarks, E'\n', 1) AS remark FROM eddh_jobs WHERE job = :few;
+DELETE FROM pic WHERE id > 20;
+-- One training of a name at a time.
+\set VERBOSITY sqlstate
+BEGIN;
+SELECT eddh_train('twice', 'pic', 'jpeg', 'label', 8) > 0 AS submitted;
+SELECT eddh_train('twice', 'pic', 'jpeg', 'label', 8, options => '{"replace": true}');
+ROLLBACK;
+\set VERBOSITY default
 -- Jobs.
 SELECT eddh_wait(-1);
 SELECT eddh_wait(NULL);
@@ -66,7 +87,7 @@ SELECT eddh_resume(:job);
 SELECT eddh_cancel(:job);
 \set VERBOSITY default
 -- Nothing of all this has left a job.
-SELECT count(*) FROM eddh_jobs WHERE job <> :job AND images::text LIKE '%pic%';
+SELECT count(*) FROM eddh_jobs WHERE job NOT IN (:job, :few) AND images::text LIKE '%pic%';
 -- The cost is told.
 SET client_min_messages = notice;
 BEGIN;
@@ -75,6 +96,6 @@ ROLLBACK;
 SELECT :'submitted';
 RESET client_min_messages;
 SELECT eddh_purge_jobs('0') > 0 AS purged;
-SELECT eddh_drop_model('arguments');
+SELECT eddh_drop_model(model) FROM unnest(ARRAY['arguments', 'few']) AS model;
 SET client_min_messages = warning;
 DROP SCHEMA train_arguments CASCADE;

@@ -39,11 +39,14 @@ static const hash_param params[] = {
 	[PARAM_GAMMA] = { "gamma", 0.1, 0, 1e6, NULL, "weight of |B - A'Y|^2, as a share of the number of rows" },
 	[PARAM_RHO] = { "rho", 0.01, 0, 1e6, NULL, "weight of |A'Y|^2, as a share of the number of rows" },
 	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL,
-					  "rounds of P-, theta-, A-, B-step over which the epochs are spread; 0: 3 epochs a round, fewer in a short training, at most 50 rounds" },
+					  "rounds of P-, theta-, A-, B-step over which the epochs are spread; 0: 3 epochs a round, fewer in a short training, at most 50 rounds",
+					  .whole = true },
 	[PARAM_WARMUP] = { "warmup", 1, 1, 10000, NULL,
-					   "of the epochs, how many regress on fixed class codes before distances can be taken from a network that starts untrained; ignored with a trained backbone" },
+					   "of the epochs, how many regress on fixed class codes before distances can be taken from a network that starts untrained; ignored with a trained backbone",
+					   .whole = true },
 	[PARAM_SAMPLE] = { "similarity_sample", SAMPLE_AUTOMATIC, SAMPLE_AUTOMATIC, 1e9, NULL,
-					   "columns of the similarity matrix that are sampled; 0: all; -1: all up to 13000 rows, beyond that 512 to 4096" },
+					   "columns of the similarity matrix that are sampled; 0: all; -1: all up to 13000 rows, beyond that 512 to 4096",
+					   .whole = true },
 	[PARAM_START] = { "start", HASH_START_HADAMARD, 0, 0, "hadamard|random", "first class codes A" },
 	{ NULL },
 };
@@ -73,9 +76,23 @@ value_of(const training *t, int param)
 /* ---- Plan ---- */
 
 static eddh_code
+check(int bits, int dim, int epochs, bool untrained, eddh_error *err)
+{
+	int least = untrained ? 2 : 1;
+
+	if (dim < 1)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "features need at least one dimension, not %d", dim);
+	if (epochs < least)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "EDDH needs at least %d epochs %s, not %d", least,
+						 untrained ? "on an untrained network" : "to train", epochs);
+	return EDDH_OK;
+}
+
+static eddh_code
 plan(training *t, eddh_error *err)
 {
 	const hash_problem *problem = t->problem;
+	eddh_code code;
 	int rest, each;
 
 	t->variant = (hash_eddh_variant) value_of(t, PARAM_VARIANT);
@@ -84,14 +101,9 @@ plan(training *t, eddh_error *err)
 	t->sample = value_of(t, PARAM_SAMPLE) == SAMPLE_AUTOMATIC
 					? hash_similarity_default_sample(problem->rows, problem->dim)
 					: (size_t) value_of(t, PARAM_SAMPLE);
-	if (problem->dim < 1)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "features need at least one dimension, not %d", problem->dim);
-	if (problem->epochs < (problem->features == NULL ? 2 : 1))
-	{
-		eddh_fail(err, EDDH_BAD_ARGUMENT, "EDDH needs at least %d epochs %s, not %d", problem->features == NULL ? 2 : 1,
-				  problem->features == NULL ? "on an untrained network" : "to train", problem->epochs);
-		return EDDH_BAD_ARGUMENT;
-	}
+	code = check(problem->bits, problem->dim, problem->epochs, problem->features == NULL, err);
+	if (code != EDDH_OK)
+		return code;
 	if (problem->features == NULL)
 	{
 		t->warmup = (int) value_of(t, PARAM_WARMUP);
@@ -428,5 +440,6 @@ const hash_method hash_eddh_method = {
 	.needs_labels = true,
 	.needs_net = true,
 	.params = params,
+	.check = check,
 	.train = train,
 };

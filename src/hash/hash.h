@@ -59,6 +59,7 @@ typedef struct hash_param
 	double min, max;
 	const char *choices; /* NULL for a number, else "h0|h1|h2" */
 	const char *help;
+	bool whole; /* takes no fraction */
 } hash_param;
 
 /* ---- One training ---- */
@@ -105,6 +106,8 @@ typedef struct hash_method
 	bool needs_labels;
 	bool needs_net;
 	const hash_param *params; /* ends with a NULL name */
+	/* What can be said before a picture is read; train() says the same. NULL: nothing. untrained: problem->features would be NULL. */
+	eddh_code (*check)(int bits, int dim, int epochs, bool untrained, eddh_error *err);
 	eddh_code (*train)(const hash_problem *problem, hash_linear *linear, eddh_error *err);
 } hash_method;
 

@@ -21,7 +21,7 @@ enum
 };
 
 static const hash_param params[] = {
-	[PARAM_ITERATIONS] = { "iterations", 50, 1, 1000, NULL, "alternations of codes and rotation" },
+	[PARAM_ITERATIONS] = { "iterations", 50, 1, 1000, NULL, "alternations of codes and rotation", .whole = true },
 	{ NULL },
 };
 
@@ -228,6 +228,16 @@ compose(const hash_problem *problem, const components *c, const double *rotation
 }
 
 static eddh_code
+check(int bits, int dim, int epochs, bool untrained, eddh_error *err)
+{
+	if (bits < HASH_BITS_MIN || bits > HASH_BITS_MAX || bits > dim)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT,
+						 "ITQ needs %d to %d bits, at most the %d dimensions of the features, not %d", HASH_BITS_MIN,
+						 HASH_BITS_MAX, dim, bits);
+	return EDDH_OK;
+}
+
+static eddh_code
 train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
 {
 	size_t d = problem->dim, k = problem->bits;
@@ -240,10 +250,9 @@ train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
 	memset(linear, 0, sizeof *linear);
 	if (problem->features == NULL)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "ITQ needs features of a trained backbone");
-	if (problem->bits < HASH_BITS_MIN || problem->bits > HASH_BITS_MAX || problem->bits > problem->dim)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT,
-						 "ITQ needs %d to %d bits, at most the %d dimensions of the features, not %d", HASH_BITS_MIN,
-						 HASH_BITS_MAX, problem->dim, problem->bits);
+	code = check(problem->bits, problem->dim, problem->epochs, false, err);
+	if (code != EDDH_OK)
+		return code;
 	if (problem->rows < 2)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "ITQ needs at least 2 rows, not %zu", problem->rows);
 	hash_progress(problem, "components", 0, 1);
@@ -288,5 +297,6 @@ const hash_method hash_itq_method = {
 	.needs_labels = false,
 	.needs_net = false,
 	.params = params,
+	.check = check,
 	.train = train,
 };

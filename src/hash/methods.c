@@ -1,6 +1,7 @@
 /* methods.c: the table of methods, their parameters from text, and what they share. */
 #include "hash/private.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,6 +84,9 @@ hash_param_parse(const hash_param *param, const char *text, double *value, eddh_
 	if (number < param->min || number > param->max)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "parameter \"%s\" must be between %g and %g, not %g", param->name,
 						 param->min, param->max, number);
+	if (param->whole && number != floor(number))
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "parameter \"%s\" must be a whole number, not %g", param->name,
+						 number);
 	*value = number;
 	return EDDH_OK;
 }

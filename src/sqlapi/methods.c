@@ -13,6 +13,7 @@
 
 #include "compat.h"
 #include "hash/hash.h"
+#include "train/options.h"
 
 PG_FUNCTION_INFO_V1(eddh_methods);
 
@@ -28,7 +29,42 @@ Choice(const char *choices, int i)
 	return end == NULL ? pstrdup(choices) : pnstrdup(choices, end - choices);
 }
 
-/* {"lambda": {"default": 0.1, "min": 0, "max": 1000, "help": "..."}, ...} */
+static void
+AppendParameters(StringInfo json, const hash_param *params)
+{
+	for (const hash_param *param = params; param->name != NULL; param++)
+	{
+		if (json->len > 1)
+			appendStringInfoChar(json, ',');
+		escape_json(json, param->name);
+		appendStringInfoString(json, ": {\"default\": ");
+		if (param->choices != NULL)
+		{
+			escape_json(json, Choice(param->choices, (int) param->standard));
+			appendStringInfoString(json, ", \"choices\": [");
+			for (const char *rest = param->choices; rest != NULL;)
+			{
+				const char *bar = strchr(rest, '|');
+
+				escape_json(json, bar == NULL ? rest : pnstrdup(rest, bar - rest));
+				if (bar != NULL)
+					appendStringInfoString(json, ", ");
+				rest = bar == NULL ? NULL : bar + 1;
+			}
+			appendStringInfoChar(json, ']');
+		}
+		else
+			appendStringInfo(json, "%.15g, \"min\": %.15g, \"max\": %.15g", param->standard, param->min, param->max);
+		if (param->help != NULL)
+		{
+			appendStringInfoString(json, ", \"help\": ");
+			escape_json(json, param->help);
+		}
+		appendStringInfoChar(json, '}');
+	}
+}
+
+/* {"lambda": {"default": 0.1, "min": 0, "max": 1000, "help": "..."}, ...}: all that eddh_train takes in `options` with this method. */
 static Datum
 Parameters(const hash_method *method)
 {
@@ -36,36 +72,8 @@ Parameters(const hash_method *method)
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	for (const hash_param *param = method->params; param != NULL && param->name != NULL; param++)
-	{
-		if (param != method->params)
-			appendStringInfoChar(&json, ',');
-		escape_json(&json, param->name);
-		appendStringInfoString(&json, ": {\"default\": ");
-		if (param->choices != NULL)
-		{
-			escape_json(&json, Choice(param->choices, (int) param->standard));
-			appendStringInfoString(&json, ", \"choices\": [");
-			for (const char *rest = param->choices; rest != NULL;)
-			{
-				const char *bar = strchr(rest, '|');
-
-				escape_json(&json, bar == NULL ? rest : pnstrdup(rest, bar - rest));
-				if (bar != NULL)
-					appendStringInfoString(&json, ", ");
-				rest = bar == NULL ? NULL : bar + 1;
-			}
-			appendStringInfoChar(&json, ']');
-		}
-		else
-			appendStringInfo(&json, "%.15g, \"min\": %.15g, \"max\": %.15g", param->standard, param->min, param->max);
-		if (param->help != NULL)
-		{
-			appendStringInfoString(&json, ", \"help\": ");
-			escape_json(&json, param->help);
-		}
-		appendStringInfoChar(&json, '}');
-	}
+	AppendParameters(&json, TrainOptionsGeneral());
+	AppendParameters(&json, method->params);
 	appendStringInfoChar(&json, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }

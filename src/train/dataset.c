@@ -49,8 +49,8 @@ ReadPicture(void *arg, const ReaderRow *row)
 		return;
 	}
 	EDDH_CHECK(code, &err, NULL);
-	if (state->labels != NULL)
-		(void) LabelRowsAdd(state->labels, row->extra, row->extra_isnull);
+	if (state->labels != NULL && LabelRowsAdd(state->labels, row->extra, row->extra_isnull) == 0)
+		data->unlabelled++;
 	SpoolWrite(data->spool, state->rgb, state->rgb_bytes);
 	if (++data->rows > UINT32_MAX)
 		ereport(ERROR,

@@ -237,7 +237,7 @@ JobReadOwn(int64 id)
 						errhint("The view eddh_jobs lists your jobs.")));
 	if (!has_privs_of_role(GetUserId(), row->owner))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for job " INT64_FORMAT, id),
-						errdetail("It belongs to another role.")));
+						errdetail("It belongs to another role."), errhint("The view eddh_jobs lists your jobs.")));
 	return row;
 }
 

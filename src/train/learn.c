@@ -62,6 +62,8 @@ Prepare(Training *t)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("method \"%s\" does not exist", job->method)));
 	t->backbone = ModelFindBackbone(job->backbone);
 	t->options = TrainOptionsRead(job->options, t->method, t->backbone->trained);
+	/* Again, for an hour may lie between eddh_train and eddh_resume. */
+	ModelCheckNewName(job->model, t->options->value[OPTION_REPLACE] != 0);
 	t->graph = ModelReadBackbone(t->backbone, (uint64) t->options->value[OPTION_SEED]);
 	WorkerEnd();
 }
@@ -113,6 +115,8 @@ Split(Training *t)
 			t->rows[n++] = (uint32) row;
 	if (data->labels != NULL)
 		t->n_held = (size_t) Min((double) HOLDOUT_MAX, t->options->value[OPTION_HOLDOUT] * (double) n);
+	/* Few pictures are better used to learn from. */
+	t->n_held = Min(t->n_held, n - Min(n, (size_t) t->job->bits));
 	t->n_train = n - t->n_held;
 	if (t->n_train < (size_t) t->job->bits)
 		ereport(
@@ -136,7 +140,7 @@ Split(Training *t)
 						errmsg("all pictures that could be read have the same label"),
 						errhint("Learning from labels needs at least two classes.")));
 	if (data->unlabelled > 0)
-		WorkerRemark("%zu rows have no label and were left out", data->unlabelled);
+		WorkerRemark("rows without a label, left out: %zu", data->unlabelled);
 }
 
 /* ---- Frozen layers, computed once ---- */

@@ -21,19 +21,21 @@ int TrainThreads = 2;
 static const hash_param general[OPTION_COUNT + 1] = {
 	[OPTION_TRAIN_LAYERS] = { "train_layers", TRAIN_HASH, 0, 0, "hash|fc|all",
 							  "what is learned: the hash layer alone, with the fully connected layers before it, or the whole network" },
-	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL, "passes over the pictures" },
-	[OPTION_BATCH] = { "batch", 128, 1, 4096, NULL, "pictures in a mini-batch" },
+	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL, "passes over the pictures; an untrained backbone: 12",
+						.whole = true },
+	[OPTION_BATCH] = { "batch", 128, 1, 4096, NULL, "pictures in a mini-batch", .whole = true },
 	[OPTION_RATE] = { "rate", 0.02, 1e-9, 100, NULL, "learning rate at the beginning" },
 	[OPTION_RATE_LAST] = { "rate_last", 0.0004, 1e-12, 100, NULL,
-						   "learning rate at the end; spaced by logarithm in between" },
+						   "learning rate at the end; spaced by logarithm in between; where only rate is given: 0.02 of it" },
 	[OPTION_MOMENTUM] = { "momentum", 0.9, 0, 0.9999, NULL, "of stochastic gradient descent" },
 	[OPTION_WEIGHT_DECAY] = { "weight_decay", 5e-4, 0, 1, NULL, "of weights, not of biases" },
 	[OPTION_CLIP_NORM] = { "clip_norm", 10, 0, 1e9, NULL, "longest gradient; 0 = no limit" },
 	[OPTION_FLIP] = { "flip", 0, 0, 0, "false|true", "show pictures mirrored in half of the epochs" },
 	[OPTION_HOLDOUT] = { "holdout", 0.1, 0, 0.5, NULL,
 						 "share of labelled pictures (1000 at most) kept out of training to measure quality" },
-	[OPTION_SEED] = { "seed", 1, 0, 9007199254740991.0, NULL, "of everything random" },
-	[OPTION_THREADS] = { "threads", 2, 1, 64, NULL, "threads that compute" },
+	[OPTION_SEED] = { "seed", 1, 0, 9007199254740991.0, NULL, "of everything random", .whole = true },
+	[OPTION_THREADS] = { "threads", 2, 1, 64, NULL, "threads that compute; where not given: eddh.train_threads",
+						 .whole = true },
 	[OPTION_REPLACE] = { "replace", 0, 0, 0, "false|true", "an existing model of this name is replaced at the end" },
 };
 
@@ -74,6 +76,12 @@ FindParam(const hash_param *params, const char *name, int *index)
 			return &params[i];
 		}
 	return NULL;
+}
+
+const hash_param *
+TrainOptionsGeneral(void)
+{
+	return general;
 }
 
 static char *

@@ -36,6 +36,9 @@ typedef struct TrainOptions
 	double *method; /* one a parameter of the method, in table order */
 } TrainOptions;
 
+/* The general ones, in the order of TrainOption; ends with a NULL name. */
+extern const hash_param *TrainOptionsGeneral(void);
+
 /*
  * Reads a jsonb object over the defaults for this method and backbone. An unknown key: 22023 with a HINT that lists the known ones; a value out of
  * range: 22023, naming it and its range.

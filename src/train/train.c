@@ -10,6 +10,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "model/model.h"
+#include "report.h"
 #include "train/options.h"
 #include "train/submit.h"
 #include "utils/builtins.h"
@@ -118,6 +119,35 @@ CheckCounts(Oid relation, const Counts *counts, bool has_labels, int bits)
 								DEFAULT_METHOD_UNLABELLED)));
 }
 
+static void
+CheckMethod(const hash_method *method, const TrainOptions *options, const ModelBackbone *backbone, int bits)
+{
+	bool untrained = method->needs_net && !backbone->trained && options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH;
+	eddh_error err;
+
+	if (method->check != NULL)
+		EDDH_CHECK(method->check(bits, backbone->features, (int) options->value[OPTION_EPOCHS], untrained, &err), &err,
+				   NULL);
+}
+
+/* Two trainings of one name would both run to the end, and then the second could not be stored. */
+static void
+CheckNotInTraining(const char *model)
+{
+	ListCell *cell;
+
+	foreach (cell, JobReadAll())
+	{
+		JobRow *job = lfirst(cell);
+
+		if (strcmp(job->kind, JOB_KIND_TRAIN) == 0 && strcmp(job->model, model) == 0 &&
+			(strcmp(job->state, JOB_QUEUED) == 0 || strcmp(job->state, JOB_RUNNING) == 0) && JobLockHeld(job->id))
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+							errmsg("model \"%s\" is being trained already by job " INT64_FORMAT, model, job->id),
+							errhint("Wait for it with eddh_wait, stop it with eddh_cancel, or choose another name.")));
+	}
+}
+
 static char *
 Bytes(double bytes)
 {
@@ -201,7 +231,9 @@ eddh_train(PG_FUNCTION_ARGS)
 	backbone = ModelFindBackbone(backbone_name);
 	options = TrainOptionsRead(json, method, backbone->trained);
 	replace = options->value[OPTION_REPLACE] != 0;
+	CheckMethod(method, options, backbone, bits);
 	ModelCheckNewName(model, replace);
+	CheckNotInTraining(model);
 
 	SubmitCheckRelation(images);
 	image = SubmitFindColumn(images, image_name);

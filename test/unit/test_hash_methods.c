@@ -88,6 +88,7 @@ parameters_name_what_is_wrong(void **state)
 {
 	const hash_param number = { "lambda", 0.1, 0, 10, NULL, "" };
 	const hash_param choice = { "variant", 0, 0, 0, "auto|h0|h1", "" };
+	const hash_param whole = { "epochs", 30, 1, 1e6, NULL, "", .whole = true };
 	const char *bad[] = { "", "x", "1x", "nan", "inf", "-1", "10.5", "1 2" };
 	double value = -7;
 	eddh_error err;
@@ -107,6 +108,10 @@ parameters_name_what_is_wrong(void **state)
 	}
 	assert_int_equal(hash_param_parse(&number, "11", &value, &err), EDDH_BAD_ARGUMENT);
 	assert_string_equal(err.message, "parameter \"lambda\" must be between 0 and 10, not 11");
+	assert_ok(hash_param_parse(&whole, "3e2", &value, &err));
+	assert_true(value == 300);
+	assert_int_equal(hash_param_parse(&whole, "2.5", &value, &err), EDDH_BAD_ARGUMENT);
+	assert_string_equal(err.message, "parameter \"epochs\" must be a whole number, not 2.5");
 	for (const char *text = "h"; text != NULL; text = text[1] == '\0' ? "h1|" : text[2] == '|' ? "" : NULL)
 	{
 		assert_int_equal(hash_param_parse(&choice, text, &value, &err), EDDH_BAD_ARGUMENT);
