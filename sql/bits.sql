@@ -1,3 +1,5 @@
+\echo Use "CREATE EXTENSION eddh" to load this file. \quit
+
 -- Distances between codes, and balls around a code.
 --
 -- Operators exist on bit only. A varbit operator would win over the bit operator in expressions that mix both, and no index would

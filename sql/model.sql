@@ -1,7 +1,8 @@
 -- Models and backbones as rows. Nobody but superusers touches these tables: C reads and writes them after its own checks
 -- (src/model/README.md), users see the views. Columns are numbered in src/model/catalog.h.
 --
--- Names are COLLATE "C": C scans their indexes by that collation.
+-- Names are COLLATE "C": C scans their indexes by that collation. USING heap: C writes heap tuples, whatever default_table_access_method says.
+-- Calls are qualified: what anybody may create in the schema of the extension must not fit better than what is meant.
 
 CREATE SCHEMA eddh_catalog;
 COMMENT ON SCHEMA eddh_catalog IS 'models, backbones and jobs of extension eddh; use the views eddh_models, eddh_backbones, eddh_jobs';
@@ -24,7 +25,7 @@ CREATE TABLE eddh_catalog.backbone (
 	metadata jsonb NOT NULL,		-- eddh.*: how a picture is prepared
 	created timestamptz NOT NULL,
 	output text COLLATE "C"			-- tensor that holds the features
-);
+) USING heap;
 
 CREATE TABLE eddh_catalog.model (
 	id bigint PRIMARY KEY,
@@ -43,7 +44,7 @@ CREATE TABLE eddh_catalog.model (
 	quality double precision,		-- tie-aware mAP on a held-out part
 	bytes bigint NOT NULL,			-- of the head's ONNX file
 	created timestamptz NOT NULL
-);
+) USING heap;
 
 -- ONNX files of backbones and models in pieces; not compressed, because weights do not compress.
 CREATE TABLE eddh_catalog.chunk (
@@ -51,7 +52,7 @@ CREATE TABLE eddh_catalog.chunk (
 	seq integer NOT NULL,
 	data bytea NOT NULL,
 	PRIMARY KEY (object, seq)
-);
+) USING heap;
 ALTER TABLE eddh_catalog.chunk ALTER COLUMN data SET STORAGE EXTERNAL;
 
 -- Who besides the owner may use a model or backbone.
@@ -59,22 +60,22 @@ CREATE TABLE eddh_catalog.object_grant (
 	object bigint NOT NULL,
 	role text COLLATE "C" NOT NULL,	-- a role's name, or public
 	PRIMARY KEY (object, role)
-);
+) USING heap;
 
 REVOKE ALL ON eddh_catalog.backbone, eddh_catalog.model, eddh_catalog.chunk, eddh_catalog.object_grant, eddh_catalog.object_id FROM PUBLIC;
 
-SELECT pg_extension_config_dump('eddh_catalog.object_id', '');
-SELECT pg_extension_config_dump('eddh_catalog.backbone', 'WHERE id >= 1000');
-SELECT pg_extension_config_dump('eddh_catalog.model', '');
-SELECT pg_extension_config_dump('eddh_catalog.chunk', '');
-SELECT pg_extension_config_dump('eddh_catalog.object_grant', '');
+SELECT pg_catalog.pg_extension_config_dump('eddh_catalog.object_id', '');
+SELECT pg_catalog.pg_extension_config_dump('eddh_catalog.backbone', 'WHERE id >= 1000');
+SELECT pg_catalog.pg_extension_config_dump('eddh_catalog.model', '');
+SELECT pg_catalog.pg_extension_config_dump('eddh_catalog.chunk', '');
+SELECT pg_catalog.pg_extension_config_dump('eddh_catalog.object_grant', '');
 
 -- Built in: the architecture is code, the weights are its initial ones, so there are no chunks. src/model/backbone.c compares these numbers with the code.
 INSERT INTO eddh_catalog.backbone VALUES
-	(1, 'cnn-f', NULL, sha256('eddh built-in cnn-f 1'), 0, 224, 4096, 56737536, 719909632, false, true,
-	 '{"eddh.input_size": "224", "eddh.resize": "squash", "eddh.channels": "RGB", "eddh.mean": "123.68,116.779,103.939", "eddh.std": "1,1,1"}', now(), 'relu7'),
-	(2, 'cnn-s', NULL, sha256('eddh built-in cnn-s 1'), 0, 32, 256, 446128, 6365184, false, true,
-	 '{"eddh.input_size": "32", "eddh.resize": "squash", "eddh.channels": "RGB", "eddh.mean": "128,128,128", "eddh.std": "64,64,64"}', now(), 'relu7');
+	(1, 'cnn-f', NULL, pg_catalog.sha256('eddh built-in cnn-f 1'::pg_catalog.bytea), 0, 224, 4096, 56737536, 719909632, false, true,
+	 '{"eddh.input_size": "224", "eddh.resize": "squash", "eddh.channels": "RGB", "eddh.mean": "123.68,116.779,103.939", "eddh.std": "1,1,1"}', pg_catalog.now(), 'relu7'),
+	(2, 'cnn-s', NULL, pg_catalog.sha256('eddh built-in cnn-s 1'::pg_catalog.bytea), 0, 32, 256, 446128, 6365184, false, true,
+	 '{"eddh.input_size": "32", "eddh.resize": "squash", "eddh.channels": "RGB", "eddh.mean": "128,128,128", "eddh.std": "64,64,64"}', pg_catalog.now(), 'relu7');
 
 CREATE FUNCTION eddh_catalog.has_role(role text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'eddh_has_role' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10;

@@ -34,7 +34,7 @@ CREATE TABLE eddh_catalog.job (
 	error_hint text,
 	remarks text,
 	"position" bigint
-) WITH (fillfactor = 50);
+) USING heap WITH (fillfactor = 50);
 COMMENT ON TABLE eddh_catalog.job IS 'jobs of eddh_train and eddh_encode_table; look at the view eddh_jobs';
 
 CREATE TABLE eddh_catalog.job_log (
@@ -43,20 +43,20 @@ CREATE TABLE eddh_catalog.job_log (
 	measure text NOT NULL,
 	value float8 NOT NULL,
 	logged timestamptz NOT NULL
-);
+) USING heap;
 CREATE INDEX job_log_job ON eddh_catalog.job_log (job);
 COMMENT ON TABLE eddh_catalog.job_log IS 'curves of jobs; look at the view eddh_job_log';
 
 REVOKE ALL ON eddh_catalog.job, eddh_catalog.job_log, eddh_catalog.job_id_seq FROM PUBLIC;
 
 CREATE FUNCTION eddh_catalog.job_state(job bigint, stored text) RETURNS text
-LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED COST 10 AS 'MODULE_PATHNAME', 'eddh_job_state';
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 10 AS 'MODULE_PATHNAME', 'eddh_job_state';
 COMMENT ON FUNCTION eddh_catalog.job_state(bigint, text)
 IS 'the state of a job as far as its worker is alive: queued or running without a worker is failed';
 
 CREATE VIEW eddh_jobs WITH (security_barrier) AS
 SELECT j.job, j.kind, j.model, pg_catalog.pg_get_userbyid(j.owner) AS owner, s.state, j.phase, j.done, j.total, j.epoch, j.loss, j.quality,
-	   j.skipped, j.skipped_example, j.submitted, j.started, j.finished, 
+	   j.skipped, j.skipped_example, j.submitted, j.started, j.finished,
 	   CASE WHEN s.state = 'running' THEN
 		pg_catalog.date_trunc('second', greatest(j.eta OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp(), '0'::pg_catalog.interval)) END AS eta,
 	   CASE WHEN s.state = 'failed' THEN coalesce(j.error, 'the server was restarted or the worker was killed') END AS error,

@@ -15,6 +15,11 @@
 #define ereturn(context, dummy_value, ...) ereport(ERROR, __VA_ARGS__)
 #endif
 
+/* Gone with 18, whose pg_noreturn stands before the declaration. */
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
 /* Of the current process; needs storage/proc.h. */
 #if PG_VERSION_NUM >= 170000
 #define EddhLocalTransaction() (MyProc->vxid.lxid)
@@ -60,6 +65,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define EddhLocator(relation) ((relation)->rd_locator)
 #else
 #define EddhLocator(relation) ((relation)->rd_node)
+#endif
+
+/* Needs commands/vacuum.h. */
+#if PG_VERSION_NUM >= 180000
+#define EddhVacuumDelay() vacuum_delay_point(false)
+#else
+#define EddhVacuumDelay() vacuum_delay_point()
 #endif
 
 /* Needs utils/acl.h. */

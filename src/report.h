@@ -6,6 +6,7 @@
 #define EDDH_REPORT_H
 
 #include "common/result.h"
+#include "compat.h"
 
 /*
  * SQLSTATE of a code: EDDH_BAD_DATA 22P03, EDDH_OVER_LIMIT 54000, EDDH_UNSUPPORTED 0A000, EDDH_BAD_ARGUMENT 22023, EDDH_NO_MEMORY 53200,

@@ -265,9 +265,9 @@ ExamineClause(PlannerInfo *root, List *args, BallClause *clause)
 
 /* Fraction of the rows (pairs of rows in a join) for which the clause is true. */
 static double
-ClauseSelectivity(PlannerInfo *root, Oid operator, List * args, int varRelid)
+ClauseSelectivity(PlannerInfo *root, Oid opno, List *args, int varRelid)
 {
-	Oid function = get_opcode(operator);
+	Oid function = get_opcode(opno);
 	BallClause clause;
 	VariableStatData code;
 	BallSample codes;
@@ -310,11 +310,11 @@ Datum
 eddh_hamming_ball_sel(PG_FUNCTION_ARGS)
 {
 	PlannerInfo *root = (PlannerInfo *) PG_GETARG_POINTER(0);
-	Oid operator= PG_GETARG_OID(1);
+	Oid opno = PG_GETARG_OID(1);
 	List *args = (List *) PG_GETARG_POINTER(2);
 	int varRelid = PG_GETARG_INT32(3);
 
-	PG_RETURN_FLOAT8(ClauseSelectivity(root, operator, args, varRelid));
+	PG_RETURN_FLOAT8(ClauseSelectivity(root, opno, args, varRelid));
 }
 
 static double
@@ -331,11 +331,11 @@ Datum
 eddh_hamming_ball_joinsel(PG_FUNCTION_ARGS)
 {
 	PlannerInfo *root = (PlannerInfo *) PG_GETARG_POINTER(0);
-	Oid operator= PG_GETARG_OID(1);
+	Oid opno = PG_GETARG_OID(1);
 	List *args = (List *) PG_GETARG_POINTER(2);
 	JoinType jointype = (JoinType) PG_GETARG_INT16(3);
 	SpecialJoinInfo *sjinfo = (SpecialJoinInfo *) PG_GETARG_POINTER(4);
-	double selectivity = ClauseSelectivity(root, operator, args, 0);
+	double selectivity = ClauseSelectivity(root, opno, args, 0);
 
 	/* EXISTS and NOT EXISTS ask for the fraction of outer rows with at least one partner; partners are taken as independent. */
 	if (jointype == JOIN_SEMI || jointype == JOIN_ANTI)

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "commands/vacuum.h"
+#include "compat.h"
 #include "index/ham.h"
 #include "miscadmin.h"
 #include "storage/freespace.h"
@@ -167,7 +168,7 @@ VacuumChain(HamVacuum *vacuum, BlockNumber head)
 		Buffer left;
 		BlockNumber block;
 
-		vacuum_delay_point();
+		EddhVacuumDelay();
 		left = ReadLocked(vacuum, before, BUFFER_LOCK_EXCLUSIVE);
 		block = HamPageOpaque(BufferGetPage(left))->right;
 		if (block == InvalidBlockNumber)
@@ -549,7 +550,7 @@ RemoveEmptyLeaves(HamVacuum *vacuum)
 		BlockNumber block = (BlockNumber) linitial_int(pages);
 		List *below = NIL;
 
-		vacuum_delay_point();
+		EddhVacuumDelay();
 		pages = list_delete_first(pages);
 		RemoveEmptyBelow(vacuum, block, &below);
 		pages = list_concat(below, pages);
@@ -594,7 +595,7 @@ Pass(HamVacuum *vacuum)
 		{
 			bool reusable;
 
-			vacuum_delay_point();
+			EddhVacuumDelay();
 			switch (Kind(vacuum, block, &reusable))
 			{
 				case HAM_LEAF:

@@ -64,7 +64,7 @@ ModelDeleteGrants(int64 object)
 		CatalogTupleDelete(relation, &tuple->t_self);
 	ModelEndObjectScan(scan, index);
 	ModelReleaseSnapshot(snapshot);
-	table_close(relation, RowExclusiveLock);
+	table_close(relation, NoLock);
 }
 
 bool

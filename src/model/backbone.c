@@ -165,7 +165,7 @@ ModelImportBackbone(const char *name, const uint8 *onnx, size_t len, Jsonb *opti
 	values[BACKBONE_OUTPUT - 1] = nulls[BACKBONE_OUTPUT - 1] ? (Datum) 0 : CStringGetTextDatum(output);
 	CatalogTupleInsert(relation, heap_form_tuple(RelationGetDescr(relation), values, nulls));
 	ModelWriteChunks(id, imported.onnx.bytes, imported.onnx.len);
-	table_close(relation, RowExclusiveLock);
+	table_close(relation, NoLock);
 	CommandCounterIncrement();
 	return id;
 }
@@ -226,7 +226,7 @@ ModelDropBackbone(const char *name)
 						errdetail("Models: %s.", dependents), errhint("Drop them with eddh_drop_model first.")));
 	ModelReleaseSnapshot(snapshot);
 	CatalogTupleDelete(relation, &tuple->t_self);
-	table_close(relation, RowExclusiveLock);
+	table_close(relation, NoLock);
 	ModelDeleteGrants(backbone->id);
 	ModelDeleteChunks(backbone->id);
 	ModelCacheForget(backbone->sha, NULL);

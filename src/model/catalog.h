@@ -68,7 +68,10 @@ typedef enum ModelTable
 #define GRANT_ROLE    2
 #define GRANT_COLUMNS 2
 
-/* Opens a catalog table. 55000 with a HINT where the extension is not created in this database. */
+/*
+ * Opens a catalog table. 55000 with a HINT where the extension is not created in this database. Who writes keeps the lock until the end of the transaction,
+ * as for any table that is not a system catalog: a rewrite of the table could lose rows that are not committed yet.
+ */
 extern Relation ModelOpen(ModelTable table, LOCKMODE lockmode);
 
 /*

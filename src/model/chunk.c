@@ -76,7 +76,7 @@ ModelWriteChunks(int64 object, const uint8 *bytes, size_t len)
 	}
 	pfree(data);
 	CatalogCloseIndexes(indexes);
-	table_close(relation, RowExclusiveLock);
+	table_close(relation, NoLock);
 }
 
 void
@@ -95,7 +95,7 @@ ModelDeleteChunks(int64 object)
 	}
 	ModelEndObjectScan(scan, index);
 	ModelReleaseSnapshot(snapshot);
-	table_close(relation, RowExclusiveLock);
+	table_close(relation, NoLock);
 }
 
 /* Length of all chunks, from the headers of their TOAST pointers alone. */

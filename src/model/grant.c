@@ -75,7 +75,7 @@ ModelGrant(bool is_backbone, const char *name, const char *role)
 
 		CatalogTupleInsert(relation, heap_form_tuple(RelationGetDescr(relation), values, nulls));
 	}
-	table_close(relation, RowExclusiveLock);
+	table_close(relation, NoLock);
 	CommandCounterIncrement();
 }
 
@@ -93,6 +93,6 @@ ModelRevoke(bool is_backbone, const char *name, const char *role)
 	tuple = FindGrant(relation, object, role);
 	if (HeapTupleIsValid(tuple))
 		CatalogTupleDelete(relation, &tuple->t_self);
-	table_close(relation, RowExclusiveLock);
+	table_close(relation, NoLock);
 	CommandCounterIncrement();
 }

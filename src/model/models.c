@@ -9,6 +9,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_type_d.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -234,6 +235,10 @@ ModelStore(const ModelNew *model)
 
 	if (nn_graph_output_shape(graph).count != model->bits)
 		elog(ERROR, "a head of %zu outputs for a model of %d bits", nn_graph_output_shape(graph).count, model->bits);
+	if (cut != NULL && !pg_verify_mbstr(GetDatabaseEncoding(), cut, strlen(cut), true))
+		ereport(ERROR, (errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+						errmsg("the tensor at which the backbone is cut has a name that is no text in this database"),
+						errhint("Train the hash layer alone, or rename the tensors of the file and import it again.")));
 	ModelSerialise(graph, &stored);
 	if (model->backbone != NULL)
 		PinBackbone(model->backbone);
@@ -278,7 +283,7 @@ ModelStore(const ModelNew *model)
 		CatalogTupleInsert(relation, tuple);
 	CommandCounterIncrement();
 	ModelWriteChunks(id, stored.onnx.bytes, stored.onnx.len);
-	table_close(relation, RowExclusiveLock);
+	table_close(relation, NoLock);
 	CommandCounterIncrement();
 	return id;
 }
@@ -394,8 +399,9 @@ ModelRename(const char *from, const char *to)
 	bool replaces[MODEL_COLUMNS] = { false };
 
 	ModelPreventReadOnly("eddh_rename_model()");
-	ModelLockName(MODEL_TABLE_MODEL, from, ExclusiveLock);
-	ModelLockName(MODEL_TABLE_MODEL, to, ExclusiveLock);
+	/* In one order, or two who rename towards each other would wait for each other. */
+	ModelLockName(MODEL_TABLE_MODEL, strcmp(from, to) < 0 ? from : to, ExclusiveLock);
+	ModelLockName(MODEL_TABLE_MODEL, strcmp(from, to) < 0 ? to : from, ExclusiveLock);
 	relation = ModelOpen(MODEL_TABLE_MODEL, RowExclusiveLock);
 	tuple = OwnedRow(relation, from, &model);
 	ModelCheckNewName(to, false);
@@ -403,7 +409,7 @@ ModelRename(const char *from, const char *to)
 	replaces[MODEL_NAME - 1] = true;
 	CatalogTupleUpdate(relation, &tuple->t_self,
 					   heap_modify_tuple(tuple, RelationGetDescr(relation), values, nulls, replaces));
-	table_close(relation, RowExclusiveLock);
+	table_close(relation, NoLock);
 	CommandCounterIncrement();
 }
 
@@ -421,6 +427,6 @@ ModelDrop(const char *name)
 	ForgetWeights(relation, model);
 	ModelDeleteGrants(model->id);
 	CatalogTupleDelete(relation, &tuple->t_self);
-	table_close(relation, RowExclusiveLock);
+	table_close(relation, NoLock);
 	CommandCounterIncrement();
 }

@@ -114,6 +114,7 @@ eddh_features(PG_FUNCTION_ARGS)
 	ArrayType *result;
 	eddh_error err;
 	Size size;
+	int n;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -123,14 +124,15 @@ eddh_features(PG_FUNCTION_ARGS)
 			   "cannot encode the picture");
 	features = ModelEncoderRun(encoder, 1);
 
-	size = ARR_OVERHEAD_NONULLS(1) + sizeof(float4) * backbone->features;
+	n = ModelEncoderOutputs(encoder);
+	size = ARR_OVERHEAD_NONULLS(1) + sizeof(float4) * n;
 	result = palloc0(size);
 	SET_VARSIZE(result, size);
 	result->ndim = 1;
 	result->elemtype = FLOAT4OID;
-	ARR_DIMS(result)[0] = backbone->features;
+	ARR_DIMS(result)[0] = n;
 	ARR_LBOUND(result)[0] = 1;
-	memcpy(ARR_DATA_PTR(result), features, sizeof(float4) * backbone->features);
+	memcpy(ARR_DATA_PTR(result), features, sizeof(float4) * n);
 	PG_RETURN_ARRAYTYPE_P(result);
 }
 

@@ -142,7 +142,7 @@ CheckRelation(Oid oid, const char *code_column, const char *label_column)
 	relation = relation_open(oid, AccessShareLock);
 	ColumnNumber(relation, code_column, NULL);
 	ColumnNumber(relation, label_column, NULL);
-	relation_close(relation, AccessShareLock);
+	relation_close(relation, NoLock); /* it must still be there, and called so, when it is read */
 }
 
 /* Arguments queries, database, code_column, label_column, all of them wanted. */

@@ -51,7 +51,8 @@ CheckCodeColumn(Relation relation, int column, const ModelInfo *model)
 							   NameStr(attribute->attname), RelationGetRelationName(relation), length, model->name,
 							   model->bits),
 						errhint("ALTER TABLE %s ALTER COLUMN %s TYPE bit(%d) USING NULL;",
-								RelationGetRelationName(relation), NameStr(attribute->attname), model->bits)));
+								quote_identifier(RelationGetRelationName(relation)),
+								quote_identifier(NameStr(attribute->attname)), model->bits)));
 }
 
 /* May the row go in without a code, because of this? */
@@ -93,6 +94,7 @@ eddh_encode_trigger(PG_FUNCTION_ARGS)
 	Datum value = (Datum) 0;
 	bool isnull;
 	bool code_isnull = true;
+	Oid code_type;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -137,6 +139,10 @@ eddh_encode_trigger(PG_FUNCTION_ARGS)
 		else
 			EddhReport(&err, "cannot encode the picture");
 	}
+	/* Nobody checks a domain after a trigger. */
+	code_type = TupleDescAttr(RelationGetDescr(data->tg_relation), code_column - 1)->atttypid;
+	if (getBaseType(code_type) != code_type)
+		domain_check(value, code_isnull, code_type, NULL, NULL);
 	return PointerGetDatum(
 		heap_modify_tuple_by_cols(row, RelationGetDescr(data->tg_relation), 1, &code_column, &value, &code_isnull));
 }

@@ -168,11 +168,23 @@ PrepareBackfill(Backfill *b)
 	b->reader.condition = b->all ? NULL : psprintf("t.%s IS NULL", code);
 	b->reader.start_block = b->all ? (BlockNumber) job->position : 0;
 	b->reader.arg = b;
-	b->reader.extra_column = b->all ? job->code_column : NULL;
+	if (b->all)
+	{
+		SubmitColumn column = SubmitFindColumn(job->images, job->code_column);
+
+		if (column.type != BITOID && column.type != VARBITOID)
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("column \"%s\" of %s has changed its type",
+																	   column.name, SubmitRelationName(job->images))));
+		b->reader.extra_column = job->code_column;
+		b->reader.extra_type = column.declared_type;
+	}
 	WorkerEnd();
 }
 
-/* The plan is made as the owner, and made again by PostgreSQL whenever it has to be. */
+/*
+ * The plan is made as the owner, and made again by PostgreSQL whenever it has to be. A TID scan does not look at the ctid again after it has waited for
+ * another's update, and would put the code of the old picture into the new version of the row; a filter does look.
+ */
 static void
 PlanUpdate(Backfill *b)
 {
@@ -182,6 +194,7 @@ PlanUpdate(Backfill *b)
 		return;
 	b->update =
 		SPI_prepare(psprintf("UPDATE %s AS t SET %s = $1 WHERE t.ctid OPERATOR(pg_catalog.=) $2"
+							 " AND t.ctid OPERATOR(pg_catalog.>=) $2 AND t.ctid OPERATOR(pg_catalog.<=) $2"
 							 " AND t.tableoid OPERATOR(pg_catalog.=) $3",
 							 SubmitRelationName(WorkerJob()->images), quote_identifier(WorkerJob()->code_column)),
 					lengthof(types), types);
@@ -238,13 +251,7 @@ EncodeRow(void *arg, const ReaderRow *row)
 	eddh_error err;
 	eddh_code code;
 
-	for (;;)
-	{
-		code = ModelEncoderLoad(b->encoder, b->n, row->image, row->image_len, &err);
-		if (code != EDDH_STOPPED)
-			break;
-		CHECK_FOR_INTERRUPTS();
-	}
+	code = ModelEncoderLoad(b->encoder, b->n, row->image, row->image_len, &err);
 	if (code == EDDH_BAD_DATA || code == EDDH_OVER_LIMIT || code == EDDH_UNSUPPORTED)
 	{
 		/* Later passes meet the same bad pictures again. */

@@ -77,13 +77,11 @@ DataSetRead(const image_prep *prep, int64 expected_rows)
 							 .arg = &state };
 	if (job->label_column != NULL)
 	{
-		Oid type;
-
 		WorkerBegin();
 		MemoryContextSwitchTo(WorkerContext());
-		type = SubmitFindColumn(job->images, job->label_column).declared_type;
+		state.reader.extra_type = SubmitFindColumn(job->images, job->label_column).declared_type;
 		data->dictionary = LabelDictionaryCreate();
-		state.labels = LabelRowsCreate(data->dictionary, type);
+		state.labels = LabelRowsCreate(data->dictionary, state.reader.extra_type);
 		WorkerEnd();
 	}
 	WorkerPhase("read pictures", expected_rows);

@@ -39,6 +39,9 @@ IsCarried(const struct config_generic *setting)
 {
 	if (setting->context != PGC_USERSET && setting->context != PGC_SUSET)
 		return false;
+	/* A plain role may have such a setting (by ALTER ROLE), but not look at it. */
+	if (setting->flags & GUC_SUPERUSER_ONLY)
+		return false;
 	/* What comes from the configuration file the worker has read itself. */
 	if (setting->source <= PGC_S_ARGV)
 		return false;
@@ -72,15 +75,49 @@ IdentityCaptureSettings(void)
 }
 
 void
-IdentityApplySettings(Datum settings)
+IdentityPlainSettings(void)
+{
+	static const char *const plain[][2] = {
+		{ "default_transaction_isolation", "read committed" },
+		{ "default_transaction_read_only", "off" }, /* the submitting transaction could write */
+		{ "lock_timeout", "0" },
+		{ "statement_timeout", "0" },
+		{ "idle_in_transaction_session_timeout", "0" },
+		{ "transaction_timeout", "0" }, /* not in every version */
+	};
+
+	for (int i = 0; i < lengthof(plain); i++)
+		if (GetConfigOptionByName(plain[i][0], NULL, true) != NULL)
+			SetConfigOption(plain[i][0], plain[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* Of a library that may not be loaded here, or was not loaded there. */
+static bool
+IsForeign(const char *name)
+{
+	return strchr(name, '.') != NULL && pg_strncasecmp(name, "eddh.", 5) != 0;
+}
+
+void
+IdentityApplySettings(Datum settings, Oid owner)
 {
 	Datum *items;
+	Oid user;
+	int context;
 	int n;
 
 	deconstruct_array(DatumGetArrayTypeP(settings), TEXTOID, -1, false, TYPALIGN_INT, &items, NULL, &n);
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
 	for (int i = 0; i + 1 < n; i += 2)
-		(void) set_config_option(TextDatumGetCString(items[i]), TextDatumGetCString(items[i + 1]), PGC_SUSET,
-								 PGC_S_SESSION, GUC_ACTION_SET, true, LOG, false);
+	{
+		char *name = TextDatumGetCString(items[i]);
+
+		(void) set_config_option(name, TextDatumGetCString(items[i + 1]),
+								 IsForeign(name) && !superuser() ? PGC_USERSET : PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SET, true, LOG, false);
+	}
+	SetUserIdAndSecContext(user, context);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION);
 	/* Rows are read in the order in which they lie, so that the same table gives the same model. */
 	SetConfigOption("synchronize_seqscans", "off", PGC_USERSET, PGC_S_SESSION);

@@ -8,8 +8,15 @@
  */
 extern Datum IdentityCaptureSettings(void);
 
-/* In the worker, once, outside of a transaction's user code. A setting that this server refuses is skipped with a LOG message. */
-extern void IdentityApplySettings(Datum settings);
+/* In the worker, first of all: what the configuration says about sessions and transactions does not suit a worker. */
+extern void IdentityPlainSettings(void);
+
+/*
+ * In the worker, once, outside of a transaction's user code. A setting that this server refuses is skipped with a LOG message. Settings of other
+ * libraries are made with the rights of the job's owner: a name that means nothing yet anybody may set, and a library that is loaded later would take
+ * the value for a superuser's.
+ */
+extern void IdentityApplySettings(Datum settings, Oid owner);
 
 typedef struct Identity
 {

@@ -1,4 +1,7 @@
-/* job.c: rows of eddh_catalog.job and job_log, by tuple. */
+/*
+ * job.c: rows of eddh_catalog.job and job_log, by tuple. Who writes keeps his lock on the table until the end of the transaction, or a rewrite of the
+ * table could lose his rows.
+ */
 #include "postgres.h"
 
 #include "access/genam.h"
@@ -11,6 +14,7 @@
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "storage/lmgr.h"
 #include "train/job.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -34,6 +38,16 @@ Oid
 JobCatalog(void)
 {
 	return CatalogRelation("job");
+}
+
+bool
+JobLockCatalog(void)
+{
+	Oid job = JobCatalog();
+	Oid log = CatalogRelation("job_log");
+
+	return OidIsValid(job) && ConditionalLockRelationOid(job, RowExclusiveLock) && OidIsValid(log) &&
+		   ConditionalLockRelationOid(log, RowExclusiveLock);
 }
 
 /* NULL if it does not exist (any more): a worker outlives its extension by a moment. */
@@ -94,7 +108,7 @@ JobInsert(const JobChange *row)
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	CatalogTupleInsert(rel, tuple);
 	heap_freetuple(tuple);
-	table_close(rel, RowExclusiveLock);
+	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }
 
@@ -124,7 +138,7 @@ JobUpdate(int64 id, const JobChange *change)
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
-	table_close(rel, RowExclusiveLock);
+	table_close(rel, NoLock);
 	CommandCounterIncrement();
 	return found;
 }
@@ -146,7 +160,7 @@ DeleteRows(const char *table, const char *index, int columns, int64 id)
 		CatalogTupleDelete(rel, &tuple->t_self);
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
-	table_close(rel, RowExclusiveLock);
+	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }
 
@@ -265,10 +279,11 @@ JobReadAll(void)
 void
 JobLogInsert(int64 id, const JobLogEntry *entries, int n)
 {
-	Relation rel = OpenCatalog("job_log", RowExclusiveLock, JOB_LOG_COLUMNS);
+	Relation rel = n > 0 ? OpenCatalog("job_log", RowExclusiveLock, JOB_LOG_COLUMNS) : NULL;
 
 	if (rel == NULL)
 		return;
+	PushActiveSnapshot(GetLatestSnapshot()); /* a text could go to TOAST */
 	for (int i = 0; i < n; i++)
 	{
 		Datum values[JOB_LOG_COLUMNS] = { Int64GetDatum(id), Int32GetDatum(entries[i].epoch),
@@ -280,6 +295,7 @@ JobLogInsert(int64 id, const JobLogEntry *entries, int n)
 		CatalogTupleInsert(rel, tuple);
 		heap_freetuple(tuple);
 	}
-	table_close(rel, RowExclusiveLock);
+	PopActiveSnapshot();
+	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }

@@ -145,6 +145,9 @@ extern void JobLogDelete(int64 id);
 /* Oid of eddh_catalog.job, InvalidOid if the extension is gone. */
 extern Oid JobCatalog(void);
 
+/* Locks what JobUpdate and JobLogInsert write, until the end of the transaction; false if somebody is in the way. */
+extern bool JobLockCatalog(void);
+
 /* ---- The lock of life (joblock.c) ---- */
 
 /*

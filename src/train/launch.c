@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "train/launch.h"
@@ -25,7 +26,8 @@ WorkerLaunch(int64 job, const char *label)
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "$libdir/eddh", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "TrainWorkerMain", sizeof(worker.bgw_function_name));
-	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "eddh job " INT64_FORMAT " (%.60s)", job, label);
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "eddh job " INT64_FORMAT " (%.*s)", job,
+			 pg_mbcliplen(label, strlen(label), 60), label);
 	strlcpy(worker.bgw_type, "eddh job", sizeof(worker.bgw_type));
 	worker.bgw_notify_pid = MyProcPid;
 	memcpy(worker.bgw_extra, &start, sizeof(start));

@@ -91,7 +91,7 @@ LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which)
 	if (which == TRAIN_HASH)
 	{
 		layers->prefix = layers->trunk = backbone;
-		layers->cut = OutputTensor(backbone);
+		layers->cut = "";
 		return;
 	}
 	layers->suffix = backbone;

@@ -17,9 +17,9 @@ typedef struct Layers
 	const nn_graph *prefix;
 	const nn_graph *suffix;
 	const nn_graph *trunk; /* = prefix: what ModelNew wants of a built-in backbone */
-	const char *cut;       /* tensor where the head begins; NULL: the head is the whole network */
-	const char *features;  /* tensor of the learner that holds the backbone's output; NULL: the learner's input */
-	int pretrained_nodes;  /* of the learner */
+	const char *cut; /* tensor where the head begins; "": the backbone's output; NULL: the head is the whole network */
+	const char *features; /* tensor of the learner that holds the backbone's output; NULL: the learner's input */
+	int pretrained_nodes; /* of the learner */
 } Layers;
 
 /* Lives as long as the job. fc of a backbone without fully connected layers at its end becomes hash, with a remark. */

@@ -8,6 +8,7 @@
 #include "hash/measure.h"
 #include "miscadmin.h"
 #include "model/model.h"
+#include "port/pg_bitutils.h"
 #include "report.h"
 #include "train/dataset.h"
 #include "train/layers.h"

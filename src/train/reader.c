@@ -67,9 +67,13 @@ ReadTuple(const Reader *reader, HeapTuple tuple, TupleDesc desc, bool has_place,
 {
 	ReaderRow row = { .number = number, .has_place = has_place, .extra_isnull = true };
 	struct varlena *image;
+	Datum value;
 	bool isnull;
 
-	image = PG_DETOAST_DATUM_PACKED(SPI_getbinval(tuple, desc, 1, &isnull));
+	value = SPI_getbinval(tuple, desc, 1, &isnull);
+	if (isnull) /* a view whose functions say one thing to WHERE and another to SELECT */
+		return;
+	image = PG_DETOAST_DATUM_PACKED(value);
 	row.image = (const uint8 *) VARDATA_ANY(image);
 	row.image_len = VARSIZE_ANY_EXHDR(image);
 	if (reader->extra_column != NULL)
@@ -84,6 +88,17 @@ ReadTuple(const Reader *reader, HeapTuple tuple, TupleDesc desc, bool has_place,
 	reader->row(reader->arg, &row);
 }
 
+/* Between two transactions of a job anybody may ALTER TABLE, and a value of another type must not be taken for a picture. */
+static void
+CheckTypes(const Reader *reader, TupleDesc desc)
+{
+	if (getBaseType(TupleDescAttr(desc, 0)->atttypid) != BYTEAOID ||
+		(reader->extra_column != NULL && TupleDescAttr(desc, 1)->atttypid != reader->extra_type))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("a column of %s has changed its type", SubmitRelationName(reader->relation)),
+						errhint("Start a new job.")));
+}
+
 /* One statement's rows, through a cursor, so that memory is bounded. Returns how many. */
 static int64
 ReadQuery(const Reader *reader, const char *sql, bool has_place, int64 number)
@@ -92,6 +107,7 @@ ReadQuery(const Reader *reader, const char *sql, bool has_place, int64 number)
 	Portal portal = SPI_cursor_open_with_args(NULL, sql, 0, NULL, NULL, NULL, true, CURSOR_OPT_NO_SCROLL);
 	int64 count = 0;
 
+	CheckTypes(reader, portal->tupDesc);
 	for (;;)
 	{
 		SPITupleTable *table;

@@ -22,6 +22,7 @@ typedef struct Reader
 	Oid relation;
 	const char *image_column;
 	const char *extra_column; /* NULL: none */
+	Oid extra_type;           /* its declared type when the job looked: another one by now is an error */
 	const char *condition;    /* SQL on the columns of alias t, or NULL */
 	BlockNumber start_block;  /* of tables: where to begin */
 	/* In a transaction, as the owner; memory goes away after each call. */

@@ -14,6 +14,7 @@
 #include "report.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "storage/pmsignal.h"
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
 #include "train/identity.h"
@@ -58,10 +59,17 @@ CancelHandler(SIGNAL_ARGS)
 
 /* ---- Transactions ---- */
 
+static void
+Start(void)
+{
+	SetCurrentStatementStartTimestamp(); /* now() of the transaction */
+	StartTransactionCommand();
+}
+
 void
 WorkerBegin(void)
 {
-	StartTransactionCommand();
+	Start();
 	IdentityBegin(&identity, job->owner);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -99,6 +107,8 @@ WorkerEnd(void)
 static void
 Leave(void)
 {
+	if (!PostmasterIsAlive())
+		proc_exit(1);
 	ereport(LOG, (errmsg("eddh job " INT64_FORMAT " ends: its database or its extension is being dropped or moved",
 						 job->id)));
 	proc_exit(0);
@@ -140,7 +150,7 @@ WriteProgress(void)
 	JobChange change = { 0 };
 
 	/* Somebody who drops the extension holds it locked until he commits: do not wait for him, work on. */
-	if (!ConditionalLockRelationOid(JobCatalog(), RowExclusiveLock))
+	if (!JobLockCatalog())
 		return;
 	if (!WriteState(JOB_RUNNING, &change))
 		leaving = true;
@@ -155,13 +165,14 @@ Look(void)
 	if (!TimestampDifferenceExceeds(looked, now, LOOK_MS))
 		return;
 	looked = now;
-	if (JobDatabaseWanted())
+	/* Who computes for hours never waits on a latch, so nobody else tells; and the server could not start again while we live. */
+	if (!PostmasterIsAlive() || JobDatabaseWanted())
 		leaving = true;
 	else if (!IsTransactionState())
 	{
 		MemoryContext context = CurrentMemoryContext;
 
-		StartTransactionCommand();
+		Start();
 		if (!OidIsValid(JobCatalog()))
 			leaving = true;
 		else if (ProgressDue(now))
@@ -187,7 +198,7 @@ WorkerTick(void)
 
 /*
  * Called from the depths of plain C, maybe while other threads compute: an error must not jump from here. So it is caught, and raised again when the
- * plain C has returned.
+ * plain C has returned. SIGTERM must not end the process from here either: exit handlers of libraries would free what the threads still use.
  */
 static bool
 StopPoll(void *arg)
@@ -198,11 +209,13 @@ StopPoll(void *arg)
 		return true;
 	if (!pthread_equal(pthread_self(), main_thread))
 		return false;
+	HOLD_INTERRUPTS();
 	PG_TRY();
 	{
 		if (ProcSignalBarrierPending)
 			ProcessProcSignalBarrier();
 		Look();
+		RESUME_INTERRUPTS(); /* an error does so too */
 	}
 	PG_CATCH();
 	{
@@ -240,7 +253,7 @@ WaitForSubmitter(TransactionId xid)
 	{
 		PG_TRY();
 		{
-			StartTransactionCommand();
+			Start();
 			XactLockTableWait(xid, NULL, NULL, XLTW_None);
 			CommitTransactionCommand();
 			waiting = false;
@@ -263,7 +276,7 @@ TakeJob(int64 id)
 	bool mine;
 	JobChange change = { 0 };
 
-	StartTransactionCommand();
+	Start();
 	MemoryContextSwitchTo(job_context);
 	job = JobRead(id);
 	mine = job != NULL && strcmp(job->state, JOB_QUEUED) == 0 && job->pid == MyProcPid;
@@ -272,7 +285,7 @@ TakeJob(int64 id)
 		JobSetText(&change, JOB_STATE, JOB_RUNNING);
 		JobSet(&change, JOB_STARTED, TimestampTzGetDatum(GetCurrentTimestamp()));
 		mine = JobUpdate(id, &change);
-		IdentityApplySettings(job->settings);
+		IdentityApplySettings(job->settings, job->owner);
 	}
 	Commit();
 	return mine;
@@ -286,7 +299,7 @@ WriteFailure(const ErrorData *edata)
 	bool was_cancelled = cancelled && edata->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
 	HOLD_CANCEL_INTERRUPTS();
-	StartTransactionCommand();
+	Start();
 	MemoryContextSwitchTo(job_context);
 	if (!was_cancelled)
 	{
@@ -316,6 +329,7 @@ TrainWorkerMain(Datum arg)
 	 * in this role (WorkerBegin).
 	 */
 	BackgroundWorkerInitializeConnectionByOid(start.database, InvalidOid, 0);
+	IdentityPlainSettings();
 	if (!JobLockForSession(start.job))
 		ereport(FATAL, (errmsg("eddh job " INT64_FORMAT " has another worker", start.job)));
 	job_context = AllocSetContextCreate(TopMemoryContext, "eddh job", ALLOCSET_DEFAULT_SIZES);

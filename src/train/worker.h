@@ -8,6 +8,7 @@
 #define EDDH_TRAIN_WORKER_H
 
 #include "common/result.h"
+#include "compat.h"
 #include "train/job.h"
 
 /* ---- In the caller's session (launch.c) ---- */
