@@ -10,7 +10,7 @@ SET client_min_messages = error;
 CREATE TABLE model_picture (id int, image bytea, kind text);
 -- Two kinds, dark and bright.
 INSERT INTO model_picture
-	SELECT i, pg_temp.png((SELECT string_agg(substr(int4send(get_byte(sha256((i || ' ' || j)::bytea), 0) / 4 + 64 * (i % 2) * 2), 4), '' ORDER BY j) FROM generate_series(1, 192) AS j)),
+	SELECT i, png((SELECT string_agg(substr(int4send(get_byte(sha256((i || ' ' || j)::bytea), 0) / 4 + 64 * (i % 2) * 2), 4), '' ORDER BY j) FROM generate_series(1, 192) AS j), 8, 8),
 		CASE i % 2 WHEN 0 THEN 'dark' ELSE 'bright' END
 	FROM generate_series(1, 80) AS i;
 SELECT eddh_import_backbone('network', eddh_export_backbone('cnn-s'));

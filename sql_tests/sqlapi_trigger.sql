@@ -97,6 +97,13 @@ CREATE TRIGGER encode BEFORE INSERT OR UPDATE ON sqlapi_parted FOR EACH ROW EXEC
 INSERT INTO sqlapi_parted (id, image) VALUES (1, pg_temp.picture(1)), (11, pg_temp.picture(11));
 SELECT bool_and(code = eddh_encode(image, 'shoes')) FROM sqlapi_parted;
 
-DROP TABLE sqlapi_product, sqlapi_wrong, sqlapi_parted;
+-- A domain holds for codes too.
+CREATE DOMAIN sqlapi_code AS bit(256) CHECK (get_bit(VALUE, 0) > 1);
+CREATE TABLE sqlapi_checked (image bytea, code sqlapi_code);
+CREATE TRIGGER encode BEFORE INSERT ON sqlapi_checked FOR EACH ROW EXECUTE FUNCTION eddh_encode_trigger('shoes', 'image', 'code');
+SELECT pg_temp.failure($$INSERT INTO sqlapi_checked VALUES (pg_temp.picture(1))$$);
+
+DROP TABLE sqlapi_product, sqlapi_wrong, sqlapi_parted, sqlapi_checked;
+DROP DOMAIN sqlapi_code;
 SELECT eddh_drop_model('shoes');
 DROP ROLE regress_eddh_clerk;

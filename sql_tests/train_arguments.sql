@@ -2,10 +2,9 @@
 SET client_min_messages = warning;
 CREATE SCHEMA train_arguments;
 SET search_path = train_arguments, public;
-\getenv sources PG_ABS_SRCDIR
-\set file :sources '/sql/include/classes.sql'
 \set ECHO none
-\i :file
+\set helpers `echo $PG_ABS_SRCDIR` '/sql/include/helpers.sql'
+\i :helpers
 \set ECHO all
 CREATE TABLE pic (id int PRIMARY KEY, name text, same int DEFAULT 1, label int, tags text[], jpeg bytea, code bit(8), code16 bit(16), any_code bit varying);
 INSERT INTO pic (id, label, tags, jpeg) SELECT i, i % 2, ARRAY['x', (i % 3)::text], picture(i % 2, i) FROM generate_series(1, 20) AS i;

@@ -1,46 +1,58 @@
--- Helpers of tests that need pictures, models or the whole of an error; in pg_temp, so that nothing stays.
---
--- Small real pictures for tests, without a picture file: 8 x 8 pixels as PNG with stored (not compressed) deflate blocks.
+-- Helpers of tests that need pictures, models or the whole of an error. Pictures are small PNGs with stored (not compressed) deflate blocks; what makes
+-- them stays, for tests of many sessions, the rest is in pg_temp.
 
-CREATE FUNCTION pg_temp.png_chunk(kind text, data bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
+SELECT to_regprocedure('png(bytea, integer, integer)') IS NULL AS png_missing \gset
+\if :png_missing
+CREATE FUNCTION png_chunk(kind text, body bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-	body bytea := kind::bytea || data;
+	-- CRC-32, four bits at a time.
+	steps CONSTANT bigint[] := ARRAY[0, 498536548, 997073096, 651767980, 1994146192, 1802195444, 1303535960, 1342533948, 3988292384, 4027552580,
+		3604390888, 3412177804, 2607071920, 2262029012, 2685067896, 3183342108];
+	bytes bytea := convert_to(kind, 'SQL_ASCII') || body;
 	crc bigint := 4294967295;
 BEGIN
-	FOR i IN 0 .. length(body) - 1 LOOP
-		crc := crc # get_byte(body, i);
-		FOR j IN 1 .. 8 LOOP
-			crc := CASE WHEN crc & 1 = 1 THEN (crc >> 1) # 3988292384 ELSE crc >> 1 END;
-		END LOOP;
+	FOR i IN 0 .. length(bytes) - 1 LOOP
+		crc := crc # get_byte(bytes, i);
+		crc := (crc >> 4) # steps[(crc & 15) + 1];
+		crc := (crc >> 4) # steps[(crc & 15) + 1];
 	END LOOP;
-	RETURN int4send(length(data)) || body || substr(int8send(crc # 4294967295), 5);
+	RETURN int4send(length(body)) || bytes || substring(int8send(crc # 4294967295) FROM 5);
 END $$;
 
--- rows: 8 rows of 24 bytes, red, green, blue.
-CREATE FUNCTION pg_temp.png(pixels bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
+-- pixels: rows of width x 3 bytes, red, green, blue.
+CREATE FUNCTION png(pixels bytea, width int, height int) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
 	raw bytea := '';
-	a bigint := 1;
-	b bigint := 0;
+	a int := 1;
+	b int := 0;
+	n int;
 BEGIN
-	FOR y IN 0 .. 7 LOOP
-		raw := raw || '\x00' || substr(pixels, y * 24 + 1, 24);
+	FOR y IN 0 .. height - 1 LOOP
+		raw := raw || '\x00'::bytea || substring(pixels FROM y * width * 3 + 1 FOR width * 3);
 	END LOOP;
 	FOR i IN 0 .. length(raw) - 1 LOOP
 		a := (a + get_byte(raw, i)) % 65521;
 		b := (b + a) % 65521;
 	END LOOP;
-	RETURN '\x89504e470d0a1a0a'::bytea
-		|| pg_temp.png_chunk('IHDR', '\x00000008000000080802000000')
-		|| pg_temp.png_chunk('IDAT', '\x780101'::bytea || substr(int4send(length(raw)), 4, 1) || substr(int4send(length(raw)), 3, 1)
-			|| substr(int4send(65535 - length(raw)), 4, 1) || substr(int4send(65535 - length(raw)), 3, 1)
-			|| raw || substr(int8send(b * 65536 + a), 5))
-		|| pg_temp.png_chunk('IEND', '');
+	n := length(raw);
+	RETURN '\x89504e470d0a1a0a'::bytea || png_chunk('IHDR', int4send(width) || int4send(height) || '\x0802000000'::bytea)
+		|| png_chunk('IDAT', '\x780101'::bytea || set_byte(set_byte('\x0000', 0, n & 255), 1, n >> 8)
+			|| set_byte(set_byte('\x0000', 0, 255 - (n & 255)), 1, 255 - (n >> 8)) || raw || int2send((b - CASE WHEN b > 32767 THEN 65536 ELSE 0 END)::int2)
+			|| int2send((a - CASE WHEN a > 32767 THEN 65536 ELSE 0 END)::int2))
+		|| png_chunk('IEND', '');
 END $$;
+
+-- Stripes and colours tell the class, noise tells the seed.
+CREATE FUNCTION picture(class int, seed int) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+	SELECT png(decode(string_agg(lpad(to_hex((60 * (class % 4) + CASE WHEN (CASE WHEN class % 2 = 0 THEN x ELSE y END) % (2 + class % 3) = 0 THEN 60 ELSE 0 END
+			+ channel * (class % 5) * 7 + abs(hashint4(seed * 1009 + y * 83 + x * 7 + channel)) % 12) % 256), 2, '0'), '' ORDER BY y, x, channel), 'hex'), 8, 8)
+	FROM generate_series(0, 7) AS y, generate_series(0, 7) AS x, generate_series(0, 2) AS channel
+$$;
+\endif
 
 -- The same number, the same picture.
 CREATE FUNCTION pg_temp.picture(number int) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
-	SELECT pg_temp.png(substr(string_agg(sha256(('picture ' || number || ' ' || part)::bytea), '' ORDER BY part), 1, 192))
+	SELECT png(substr(string_agg(sha256(('picture ' || number || ' ' || part)::bytea), '' ORDER BY part), 1, 192), 8, 8)
 	FROM generate_series(1, 6) AS part
 $$;
 

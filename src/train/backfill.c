@@ -182,8 +182,8 @@ PrepareBackfill(Backfill *b)
 }
 
 /*
- * The plan is made as the owner, and made again by PostgreSQL whenever it has to be. A TID scan does not look at the ctid again after it has waited for
- * another's update, and would put the code of the old picture into the new version of the row; a filter does look.
+ * The plan is made as the owner, and made again by PostgreSQL whenever it has to be. In older minor releases a TID scan does not look at the ctid again after it
+ * has waited for another's update, and would put the code of the old picture into the new version of the row; a filter does look.
  */
 static void
 PlanUpdate(Backfill *b)

@@ -17,7 +17,7 @@ sub fill_pictures
 	my ($node, $database) = @_;
 
 	$node->safe_psql($database, 'CREATE EXTENSION eddh');
-	$node->safe_psql($database, slurp_file("$ENV{TESTDIR}/sql_tests/include/classes.sql"));
+	$node->safe_psql($database, slurp_file("$ENV{TESTDIR}/sql_tests/include/helpers.sql"));
 	$node->safe_psql($database,
 		'CREATE TABLE picture AS SELECT i AS id, i % 4 AS label, picture(i % 4, i) AS image FROM generate_series(1, 96) AS i');
 }
