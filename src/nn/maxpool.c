@@ -147,6 +147,13 @@ wide_window(const nn_window *g, const float *x, int oy, int ox, float *y, int *i
 		*index = winner;
 }
 
+/* Without an index there is none of a later pixel either; NULL + offset is undefined. */
+NN_INLINE int *
+from_index(int *index, int offset)
+{
+	return index == NULL ? NULL : index + offset;
+}
+
 NN_INLINE void
 plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *index)
 {
@@ -155,7 +162,7 @@ plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *inde
 	bool whole =
 		g->pw0 == 0 && (g->ow - 1) * g->sw + reach <= g->w && g->dw == 1 && g->sw == 2 && (g->kw == 2 || g->kw == 3);
 
-	for (int oy = 0; oy < g->oh; oy++, y += g->ow, index += indexed ? g->ow : 0)
+	for (int oy = 0; oy < g->oh; oy++, y += g->ow, index = from_index(index, g->ow))
 	{
 		int iy0 = oy * g->sh - g->ph0;
 		int ky0 = iy0 < 0 ? (-iy0 + g->dh - 1) / g->dh : 0;
@@ -172,7 +179,7 @@ plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *inde
 			}
 		if (many == 0)
 			for (int ox = 0; ox < g->ow; ox++)
-				wide_window(g, x, oy, ox, y + ox, indexed ? index + ox : NULL);
+				wide_window(g, x, oy, ox, y + ox, from_index(index, ox));
 		else if (ky0 < ky1)
 			for (int ox = 0; ox < g->ow; ox += many)
 			{
@@ -192,9 +199,9 @@ plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *inde
 				if (whole)
 				{
 					if (g->kw == 2)
-						fold_whole(end - ox, 2, fold, where, y + ox, indexed, index + ox);
+						fold_whole(end - ox, 2, fold, where, y + ox, indexed, from_index(index, ox));
 					else
-						fold_whole(end - ox, 3, fold, where, y + ox, indexed, index + ox);
+						fold_whole(end - ox, 3, fold, where, y + ox, indexed, from_index(index, ox));
 					continue;
 				}
 				for (int kx = 0; kx < g->kw; kx++)
@@ -208,11 +215,11 @@ plane_body(const nn_window *g, const float *x, float *y, bool indexed, int *inde
 						continue;
 					from = lo * g->sw - g->pw0 + kx * g->dw - x0;
 					if (g->sw == 1)
-						fold_along(hi - lo, 1, fold + from, where + from, y + lo, indexed, index + lo);
+						fold_along(hi - lo, 1, fold + from, where + from, y + lo, indexed, from_index(index, lo));
 					else if (g->sw == 2)
-						fold_along(hi - lo, 2, fold + from, where + from, y + lo, indexed, index + lo);
+						fold_along(hi - lo, 2, fold + from, where + from, y + lo, indexed, from_index(index, lo));
 					else
-						fold_along(hi - lo, g->sw, fold + from, where + from, y + lo, indexed, index + lo);
+						fold_along(hi - lo, g->sw, fold + from, where + from, y + lo, indexed, from_index(index, lo));
 				}
 			}
 	}
