@@ -27,10 +27,11 @@ bits_page_word(uint32_t words, uint32_t i, uint32_t w)
 
 /*
  * Codes of a page at distance exactly `at` from the query: their numbers go to slots (room for n), ascending, their count is
- * returned. *next = the smallest distance above `at` on the page, BITS_PAGE_NONE if there is none.
+ * returned. *next = the smallest distance above `at` on the page, BITS_PAGE_NONE if there is none. `ahead`, unless NULL, is as large as
+ * the blocks and is brought into the CPU's cache meanwhile.
  */
 extern uint32_t bits_page_at(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t at,
-							 uint16_t *slots, uint32_t *next);
+							 uint16_t *slots, uint32_t *next, const void *ahead);
 
 /* out[i] = distance of code i from the query, i < n; out has room for 8 * bits_page_blocks(n). */
 extern void bits_page_distances(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks,
@@ -45,12 +46,19 @@ extern void bits_page_distances(uint32_t words, uint32_t n, const uint64_t *quer
 extern void bits_page_bounds(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks,
 							 const uint16_t *rmin, const uint16_t *rmax, uint32_t *out);
 
-/* Twins without SIMD, for tests and for other machines. */
-extern uint32_t bits_page_at_naive(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks,
-								   uint32_t at, uint16_t *slots, uint32_t *next);
-extern void bits_page_distances_naive(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks,
-									  uint32_t *out);
-extern void bits_page_bounds_naive(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks,
-								   const uint16_t *rmin, const uint16_t *rmax, uint32_t *out);
+/* One way of computing the three functions above; here `ahead` is not NULL. */
+typedef struct bits_page_kernel
+{
+	const char *name;
+	bool (*supported)(void);
+	uint32_t (*at)(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t at,
+				   uint16_t *slots, uint32_t *next, const char *ahead);
+	void (*distances)(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t *out);
+	void (*bounds)(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, const uint16_t *rmin,
+				   const uint16_t *rmax, uint32_t *out);
+} bits_page_kernel;
+
+/* The i-th kernel that this CPU can run, fastest first, the one without SIMD last; NULL beyond: for tests and benchmarks. */
+extern const bits_page_kernel *bits_page_kernel_at(size_t i);
 
 #endif /* EDDH_BITS_KERNELS_PAGE_H */

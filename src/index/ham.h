@@ -264,7 +264,7 @@ extern void HamCorrupt(Relation index, BlockNumber block, const char *what) pg_a
 
 /* recent.c */
 extern Buffer HamReadRecent(Relation index, BlockNumber block);
-extern void HamPrefetch(Relation index, BlockNumber block);
+extern const void *HamRecentCodes(Relation index, BlockNumber block);
 
 /* pointers.c */
 extern int HamPointerWidth(HamPointer pointer);

@@ -45,7 +45,7 @@ HamLeafFind(const HamShape *shape, Page page, const uint64 *code)
 	uint16 slots[BLCKSZ / sizeof(uint64)];
 	uint32 next;
 
-	if (bits_page_at(shape->words, HamPageOpaque(page)->count, code, Codes(page), 0, slots, &next) == 0)
+	if (bits_page_at(shape->words, HamPageOpaque(page)->count, code, Codes(page), 0, slots, &next, NULL) == 0)
 		return -1;
 	return slots[0];
 }

@@ -8,11 +8,10 @@
 #include "compat.h"
 #include "index/ham.h"
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 
 /* A guess does not tell the buffer manager that the page is in use; one visit in so many goes the normal way, which does. */
-#define NORMAL_EVERY 16
-
-#define CACHE_LINE 64
+#define NORMAL_EVERY 64
 
 static Buffer
 Guess(const HamCache *cache, BlockNumber block)
@@ -61,17 +60,21 @@ HamReadRecent(Relation index, BlockNumber block)
 	return buffer;
 }
 
-/* Starts to bring the page into the CPU's cache, if the guess is right. */
-void
-HamPrefetch(Relation index, BlockNumber block)
+/*
+ * Where the codes of a leaf are likely to be, for the kernel to prefetch, or NULL. What else reading the leaf touches is prefetched here: its
+ * buffer's header, the page's and its special area.
+ */
+const void *
+HamRecentCodes(Relation index, BlockNumber block)
 {
 	Buffer buffer = Guess(index->rd_amcache, block);
+	const char *page;
 
-	if (BufferIsValid(buffer))
-	{
-		const char *page = (const char *) BufferGetBlock(buffer);
-
-		for (int offset = 0; offset < BLCKSZ; offset += CACHE_LINE)
-			__builtin_prefetch(page + offset);
-	}
+	if (!BufferIsValid(buffer) || BufferIsLocal(buffer))
+		return NULL;
+	page = (const char *) BufferGetBlock(buffer);
+	__builtin_prefetch(GetBufferDescriptor(buffer - 1), 1);
+	__builtin_prefetch(page);
+	__builtin_prefetch(page + BLCKSZ - HAM_SPECIAL);
+	return page + HAM_DATA_OFFSET;
 }

@@ -15,6 +15,9 @@
 
 #define NOWHERE (-1)
 
+/* Memory of queues up to this size is kept for the next scan. */
+#define SPARE_MAX (4 * 1024 * 1024)
+
 /* A leaf in the queue. */
 typedef struct LeafItem
 {
@@ -65,6 +68,53 @@ typedef struct HamScan
 	bool trackOverflow;
 	HTAB *returned;
 } HamScan;
+
+/*
+ * The queue of a large index takes hundreds of kilobytes, which malloc would get from and return to the system in every scan: as long as the
+ * search itself on clustered codes. So one queue's memory stays with the backend.
+ */
+static LeafItem *spareItems = NULL;
+static int spareRoom = 0;
+
+static void
+GiveItems(void *arg)
+{
+	HamScan *so = arg;
+
+	if (so->items == NULL)
+		return;
+	if (so->itemRoom > spareRoom && so->itemRoom * sizeof(LeafItem) <= SPARE_MAX)
+	{
+		LeafItem *items = spareItems;
+
+		spareItems = so->items;
+		spareRoom = so->itemRoom;
+		so->items = items;
+	}
+	if (so->items != NULL)
+		pfree(so->items);
+	so->items = NULL;
+}
+
+/* The scan's context gives them back, however the scan ends. */
+static void
+TakeItems(HamScan *so)
+{
+	MemoryContextCallback *callback = MemoryContextAllocZero(so->context, sizeof(MemoryContextCallback));
+
+	if (spareItems == NULL)
+	{
+		spareRoom = 1024;
+		spareItems = MemoryContextAlloc(TopMemoryContext, spareRoom * sizeof(LeafItem));
+	}
+	so->items = spareItems;
+	so->itemRoom = spareRoom;
+	spareItems = NULL;
+	spareRoom = 0;
+	callback->func = GiveItems;
+	callback->arg = so;
+	MemoryContextRegisterResetCallback(so->context, callback);
+}
 
 IndexScanDesc
 hambeginscan(Relation index, int nkeys, int norderbys)
@@ -197,11 +247,24 @@ AddItem(HamScan *so, BlockNumber block, uint32 incarnation, uint32 splits, uint3
 	Enqueue(so, so->itemCount++, key);
 }
 
+/* An inner page, by its remembered buffer, locked shared. */
+static Buffer
+ReadInner(Relation index, BlockNumber block)
+{
+	Buffer buffer = HamReadRecent(index, block);
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	HamCheckPage(index, buffer);
+	if (PageIsNew(BufferGetPage(buffer)) || HamPageOpaque(BufferGetPage(buffer))->kind != HAM_INNER)
+		HamCorrupt(index, block, "An inner page is expected.");
+	return buffer;
+}
+
 /* Queues the leaves of an inner page that can hold matches; inner pages below it are added to `below`. */
 static void
 LoadInner(IndexScanDesc scan, HamScan *so, BlockNumber block, List **below)
 {
-	Buffer buffer = HamReadPageKind(scan->indexRelation, block, BUFFER_LOCK_SHARE, HAM_INNER);
+	Buffer buffer = ReadInner(scan->indexRelation, block);
 	Page page = BufferGetPage(buffer);
 	int count = HamPageOpaque(page)->count;
 	const BlockNumber *children = HamInnerChildren(&so->shape, page);
@@ -241,8 +304,7 @@ LoadQueue(IndexScanDesc scan, HamScan *so)
 
 	if (so->items == NULL)
 	{
-		so->itemRoom = 1024;
-		so->items = palloc(so->itemRoom * sizeof(LeafItem));
+		TakeItems(so);
 		so->head = palloc(buckets * sizeof(int32));
 		so->tail = palloc(buckets * sizeof(int32));
 	}
@@ -369,10 +431,11 @@ Visit(IndexScanDesc scan, HamScan *so, int32 number)
 	BlockNumber block = item->block;
 	BlockNumber right = InvalidBlockNumber;
 	uint32 rightIncarnation = 0;
+	const void *ahead = NULL;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	if (item->next != NOWHERE)
-		HamPrefetch(scan->indexRelation, so->items[item->next].block);
+		ahead = HamRecentCodes(scan->indexRelation, so->items[item->next].block);
 	HamCheckPage(scan->indexRelation, buffer);
 	opaque = HamPageOpaque(page);
 	if (PageIsNew(page) || opaque->incarnation != item->incarnation ||
@@ -396,7 +459,7 @@ Visit(IndexScanDesc scan, HamScan *so, int32 number)
 
 		if (so->ordered)
 			found = bits_page_at(so->shape.words, opaque->count, so->query, (const uint64 *) HamPageData(page),
-								 so->shell, slots, &next);
+								 so->shell, slots, &next, ahead);
 		else
 			for (found = 0; found < opaque->count; found++)
 				slots[found] = found;

@@ -1,4 +1,4 @@
-/* test_bits_page.c: the page kernels agree with their naive twins, and those with the definition. */
+/* test_bits_page.c: every page kernel that the CPU has agrees with the definition, and so does what is chosen. */
 #include "bits/kernels_page.h"
 #include "common/random.h"
 
@@ -15,6 +15,10 @@ static const uint32_t counts[] = { 0, 1, 7, 8, 9, 63, 64, 1008 };
 	for (size_t wi = 0; wi < sizeof(lengths) / sizeof(*lengths); wi++)                 \
 		for (size_t ni = 0, go = 1; go && ni < sizeof(counts) / sizeof(*counts); ni++) \
 			for (uint32_t words = lengths[wi], n = counts[ni], once = 1; once; once = 0)
+
+#define EACH_KERNEL(k)                                         \
+	for (size_t ki = 0; bits_page_kernel_at(ki) != NULL; ki++) \
+		for (const bits_page_kernel *k = bits_page_kernel_at(ki), *go2 = k; go2; go2 = NULL)
 
 static uint64_t *
 random_words(eddh_rng *rng, size_t count)
@@ -40,23 +44,35 @@ distance_by_bits(uint32_t words, const uint64_t *blocks, uint32_t i, const uint6
 }
 
 static void
+test_kernels(void **state)
+{
+	size_t kernels = 0;
+
+	while (bits_page_kernel_at(kernels) != NULL)
+		print_message("%s\n", bits_page_kernel_at(kernels++)->name);
+	assert_true(kernels >= 1);
+	assert_string_equal(bits_page_kernel_at(kernels - 1)->name, "portable");
+}
+
+static void
 test_distances(void **state)
 {
 	eddh_rng rng;
 
 	eddh_rng_seed(&rng, 1);
+	EACH_KERNEL(kernel)
 	EACH_SHAPE(words, n)
 	{
 		uint64_t *blocks = random_words(&rng, (size_t) bits_page_blocks(n) * 8 * words + 1);
 		uint64_t *query = random_words(&rng, words);
-		uint32_t fast[1024], naive[1024];
+		uint32_t out[1024], chosen[1024];
 
-		bits_page_distances(words, n, query, blocks, fast);
-		bits_page_distances_naive(words, n, query, blocks, naive);
+		kernel->distances(words, n, query, blocks, out);
+		bits_page_distances(words, n, query, blocks, chosen);
 		for (uint32_t i = 0; i < n; i++)
 		{
-			assert_int_equal(fast[i], naive[i]);
-			assert_int_equal(fast[i], distance_by_bits(words, blocks, i, query));
+			assert_int_equal(out[i], distance_by_bits(words, blocks, i, query));
+			assert_int_equal(chosen[i], out[i]);
 		}
 		free(blocks);
 		free(query);
@@ -69,27 +85,37 @@ test_at(void **state)
 	eddh_rng rng;
 
 	eddh_rng_seed(&rng, 2);
+	EACH_KERNEL(kernel)
 	EACH_SHAPE(words, n)
 	{
 		uint64_t *blocks = random_words(&rng, (size_t) bits_page_blocks(n) * 8 * words + 1);
 		uint64_t *query = random_words(&rng, words);
+		uint32_t wanted[1024];
 		uint32_t at = 0, total = 0;
 
-		/* Walking from one distance to the next meets every code once, at its own distance. */
+		for (uint32_t i = 0; i < n; i++)
+			wanted[i] = distance_by_bits(words, blocks, i, query);
+		/* Walking from one distance to the next meets every code once, at its own distance, in order of slots. */
 		while (at != BITS_PAGE_NONE)
 		{
-			uint16_t fast[1024], naive[1024];
-			uint32_t fast_next, naive_next;
-			uint32_t found = bits_page_at(words, n, query, blocks, at, fast, &fast_next);
+			uint16_t slots[1024], chosen[1024];
+			uint32_t next, chosen_next, nearest = BITS_PAGE_NONE;
+			uint32_t found = kernel->at(words, n, query, blocks, at, slots, &next, (const char *) blocks);
 
-			assert_int_equal(found, bits_page_at_naive(words, n, query, blocks, at, naive, &naive_next));
-			assert_int_equal(fast_next, naive_next);
-			assert_memory_equal(fast, naive, found * sizeof(uint16_t));
+			assert_int_equal(found, bits_page_at(words, n, query, blocks, at, chosen, &chosen_next, NULL));
+			assert_int_equal(next, chosen_next);
+			assert_memory_equal(slots, chosen, found * sizeof(uint16_t));
 			for (uint32_t i = 0; i < found; i++)
-				assert_int_equal(distance_by_bits(words, blocks, fast[i], query), at);
-			assert_true(fast_next > at);
+			{
+				assert_int_equal(wanted[slots[i]], at);
+				assert_true(i == 0 || slots[i - 1] < slots[i]);
+			}
+			for (uint32_t i = 0; i < n; i++)
+				if (wanted[i] > at && wanted[i] < nearest)
+					nearest = wanted[i];
+			assert_int_equal(next, nearest);
 			total += found;
-			at = fast_next;
+			at = next;
 		}
 		assert_int_equal(total, n);
 		free(blocks);
@@ -101,23 +127,27 @@ static void
 test_bounds(void **state)
 {
 	eddh_rng rng;
+	size_t kernels = 0;
 
+	while (bits_page_kernel_at(kernels) != NULL)
+		kernels++;
 	eddh_rng_seed(&rng, 3);
+	EACH_KERNEL(kernel)
 	EACH_SHAPE(words, n)
 	{
 		uint64_t *blocks = random_words(&rng, (size_t) bits_page_blocks(n) * 8 * words * 3 + 1);
 		uint64_t *query = random_words(&rng, words);
 		uint16_t rmin[1024], rmax[1024];
-		uint32_t fast[1024], naive[1024];
+		uint32_t out[1024], portable[1024];
 
 		for (uint32_t i = 0; i < 1024; i++)
 		{
 			rmin[i] = (uint16_t) eddh_rng_below(&rng, 64 * words);
 			rmax[i] = (uint16_t) (rmin[i] + eddh_rng_below(&rng, 32));
 		}
-		bits_page_bounds(words, n, query, blocks, rmin, rmax, fast);
-		bits_page_bounds_naive(words, n, query, blocks, rmin, rmax, naive);
-		assert_memory_equal(fast, naive, n * sizeof(uint32_t));
+		kernel->bounds(words, n, query, blocks, rmin, rmax, out);
+		bits_page_kernel_at(kernels - 1)->bounds(words, n, query, blocks, rmin, rmax, portable);
+		assert_memory_equal(out, portable, n * sizeof(uint32_t));
 		free(blocks);
 		free(query);
 	}
@@ -172,10 +202,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_distances),
-		cmocka_unit_test(test_at),
-		cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_bounds_hold),
+		cmocka_unit_test(test_kernels), cmocka_unit_test(test_distances),   cmocka_unit_test(test_at),
+		cmocka_unit_test(test_bounds),  cmocka_unit_test(test_bounds_hold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
