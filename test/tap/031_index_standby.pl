@@ -14,10 +14,12 @@ my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
 $primary->append_conf('postgresql.conf', "wal_consistency_checking = 'generic'\nautovacuum = off");
 $primary->start;
+# A slot: checked pages make much WAL, and a slow machine's standby must find what it has not received yet.
+$primary->safe_psql('postgres', q{SELECT pg_create_physical_replication_slot('standby', true)});
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
-$standby->append_conf('postgresql.conf', "log_min_messages = debug1\nmax_standby_streaming_delay = 30s");
+$standby->append_conf('postgresql.conf', "log_min_messages = debug1\nmax_standby_streaming_delay = 30s\nprimary_slot_name = 'standby'");
 $standby->start;
 
 index_compare_setup($primary);

@@ -15,11 +15,13 @@ $node->safe_psql('postgres', 'ALTER TABLE picture ADD COLUMN code bit(8)');
 my $done = $node->safe_psql('postgres', q{SELECT eddh_train('m', 'picture', 'image', 'label', 8, options => '{"epochs": 2, "threads": 1}')});
 $node->safe_psql('postgres', "SELECT eddh_wait($done)");
 my $long = long_job($node, 'postgres', 'long');
+$node->safe_psql('postgres', q{SELECT pg_create_physical_replication_slot('standby', true)});
 $node->backup('copy');
 is(scalar(() = glob($node->backup_dir . '/copy/base/pgsql_tmp/*')), 0, "a base backup leaves out a running job's spool");
 
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->append_conf('postgresql.conf', "primary_slot_name = 'standby'");
 $standby->start;
 $node->wait_for_catchup($standby, 'replay');
 
