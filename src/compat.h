@@ -74,6 +74,17 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define EddhVacuumDelay() vacuum_delay_point()
 #endif
 
+/* Temporary files shared by parallel workers; needs storage/buffile.h and storage/sharedfileset.h. */
+#if PG_VERSION_NUM >= 150000
+#define EddhBufFileCreate(set, name) BufFileCreateFileSet(&(set)->fs, name)
+#define EddhBufFileExport(file)      BufFileExportFileSet(file)
+#define EddhBufFileOpen(set, name)   BufFileOpenFileSet(&(set)->fs, name, O_RDONLY, false)
+#else
+#define EddhBufFileCreate(set, name) BufFileCreateShared(set, name)
+#define EddhBufFileExport(file)      BufFileExportShared(file)
+#define EddhBufFileOpen(set, name)   BufFileOpenShared(set, name, O_RDONLY)
+#endif
+
 /* Needs utils/acl.h. */
 #if PG_VERSION_NUM >= 160000
 #define EddhOwnsRelation(oid, role) object_ownercheck(RelationRelationId, oid, role)

@@ -1,6 +1,6 @@
 /*
- * build.c: CREATE INDEX and REINDEX. First phase: rows of the heap become records, in memory as far as maintenance_work_mem goes, then in
- * partitions on disk (partition.c). Second: records become pages (load.c). Third: all pages are logged.
+ * build.c: CREATE INDEX and REINDEX. First phase: rows of the heap (gather.c: by several processes) become records, in memory as far as
+ * maintenance_work_mem goes, then in partitions on disk (partition.c). Second: records become pages (load.c). Third: all pages are logged.
  */
 #include "postgres.h"
 
@@ -8,6 +8,7 @@
 #include "access/xloginsert.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
+#include "index/gather.h"
 #include "index/partition.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -70,19 +71,25 @@ StartPartitions(HamBuild *build, ItemPointer tid)
 	build->count = 0;
 }
 
-static void
-AddCode(HamBuild *build, VarBit *code, ItemPointer tid)
+/* A place for the record of a row, to be filled and given to EndRecord. */
+static uint64 *
+StartRecord(HamBuild *build, uint32 bits, ItemPointer tid)
 {
 	uint64 *record;
 
 	if (build->shape.bits == 0)
-		FirstCode(build, VARBITLEN(code));
-	HamCheckLength(build->index, build->shape.bits, VARBITLEN(code));
+		FirstCode(build, bits);
+	HamCheckLength(build->index, build->shape.bits, bits);
 	if (build->count == build->room && build->partitions == NULL)
 		StartPartitions(build, tid);
 	record = NextRecord(build);
-	HamLoadCode(&build->shape, VARBITS(code), record);
 	HamRecordExtra(&build->shape, record) = HamRecordRow(HamPointerFromTid(tid));
+	return record;
+}
+
+static void
+EndRecord(HamBuild *build, uint64 *record)
+{
 	if (build->partitions != NULL)
 	{
 		HamPartitionsAdd(build->partitions, record);
@@ -95,6 +102,7 @@ BuildRow(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 {
 	HamBuild *build = state;
 	VarBit *code;
+	uint64 *record;
 
 	build->rows++;
 	if (isnull[0])
@@ -103,9 +111,53 @@ BuildRow(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 		return;
 	}
 	code = DatumGetVarBitP(values[0]);
-	AddCode(build, code, tid);
+	record = StartRecord(build, VARBITLEN(code), tid);
+	HamLoadCode(&build->shape, VARBITS(code), record);
+	EndRecord(build, record);
 	if ((Pointer) code != DatumGetPointer(values[0]))
 		pfree(code);
+}
+
+/* A row that a worker found. */
+static void
+GatheredRow(void *state, const uint64 *code, HamPointer row)
+{
+	HamBuild *build = state;
+	ItemPointerData tid;
+	uint64 *record;
+
+	build->rows++;
+	if (code == NULL)
+	{
+		HamChainWriterAdd(build->index, &build->nulls, row);
+		return;
+	}
+	ItemPointerSet(&tid, row.block, row.offset);
+	record = StartRecord(build, build->shape.bits, &tid);
+	memcpy(record, code, build->shape.words * sizeof(uint64));
+	EndRecord(build, record);
+}
+
+/* The first phase. Returns the number of live rows of the heap. */
+static double
+ScanHeap(HamBuild *build, IndexInfo *info)
+{
+	HamGather *gather = HamGatherStart(build->heap, build->index, info);
+	double rows = table_index_build_scan(build->heap, build->index, info, false, true, BuildRow, build,
+										 gather != NULL ? HamGatherScan(gather) : NULL);
+
+	if (gather != NULL)
+	{
+		uint32 bits = HamGatherWait(gather, info, &rows);
+
+		if (bits != 0 && build->shape.bits == 0)
+			FirstCode(build, bits);
+		if (bits != 0)
+			HamCheckLength(build->index, build->shape.bits, bits);
+		HamGatherRead(gather, GatheredRow, build);
+		HamGatherEnd(gather);
+	}
+	return rows;
 }
 
 static void
@@ -159,7 +211,7 @@ hambuild(Relation heap, Relation index, IndexInfo *indexInfo)
 		FirstCode(&build, bits);
 
 	Phase(HAM_PHASE_SCAN);
-	result->heap_tuples = table_index_build_scan(heap, index, indexInfo, false, true, BuildRow, &build, NULL);
+	result->heap_tuples = ScanHeap(&build, indexInfo);
 	HamChainWriterFinish(index, &build.nulls);
 	Phase(HAM_PHASE_LOAD);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) build.rows);

@@ -38,6 +38,9 @@ eddh_hamming_handler(PG_FUNCTION_ARGS)
 #endif
 	routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
 	routine->amkeytype = InvalidOid;
+#if PG_VERSION_NUM >= 170000
+	routine->amcanbuildparallel = true;
+#endif
 
 	routine->ambuild = hambuild;
 	routine->ambuildempty = hambuildempty;
