@@ -8,6 +8,7 @@
  *
  * With EDDH_BENCH_CPU set, processor time instead of wall time: for a machine that others use, too.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,39 +157,72 @@ median(const bench *b)
 	return times[ROUNDS / 2];
 }
 
-/*
- * The time up to each layer, by cutting the graph there: each layer's share is the difference to the one before. Layers that melt into the one before
- * (activations, views) show about nothing.
- */
+/* Per node: the least time of a pass, and whether a step of its own stands for it. */
+typedef struct profile
+{
+	double last;
+	double *this_pass;
+	bool *told;
+} profile;
+
+static void
+note(void *arg, int node)
+{
+	profile *p = arg;
+	double t = now();
+
+	p->this_pass[node] += t - p->last;
+	p->told[node] = true;
+	p->last = t;
+}
+
+/* Where the time goes: for each layer that does something (an activation melts into the layer before), its median over many passes. */
 static void
 layers(const nn_graph *graph, int batch)
 {
 	const char *name, *op, *output;
-	double before = 0.0;
+	bench b = prepare(graph, batch);
+	int passes = (int) (300.0 / (run(&b, 2) / 2.0)) + 5;
+	int nodes = 0;
+	double all = 0.0;
+	double *times;
+	profile p;
 
-	printf("%-32s %-20s %10s %8s %10s\n", "layer", "operator", "ms", "MMAC", "GFLOP/s");
-	for (int i = 0; nn_graph_node_at(graph, i, &name, &op, &output); i++)
+	while (nn_graph_node_at(graph, nodes, &name, &op, &output))
+		nodes++;
+	p.this_pass = room((size_t) nodes * sizeof(double));
+	p.told = room((size_t) nodes * sizeof(bool));
+	memset(p.told, 0, (size_t) nodes * sizeof(bool));
+	times = room((size_t) nodes * (size_t) passes * sizeof(double));
+	for (int i = 0; i < passes; i++)
 	{
-		static uint64_t macs_before;
-		nn_graph *prefix;
 		eddh_error err;
-		uint64_t macs;
-		double total;
-		bench b;
 
-		if (nn_graph_cut(graph, output, &prefix, NULL, &err) != EDDH_OK)
-			continue; /* other activations cross here: counted with the next that can be cut */
-		b = prepare(prefix, batch);
-		total = median(&b);
-		macs = nn_graph_macs(prefix);
-		printf("%-32.32s %-20s %10.4f %8.2f %10.1f\n", output, op, total - before, (double) (macs - macs_before) * 1e-6,
-			   2e-6 * (double) (macs - macs_before) / (total - before));
-		before = total;
-		macs_before = macs;
-		release(&b);
-		nn_graph_free(prefix);
+		memset(p.this_pass, 0, (size_t) nodes * sizeof(double));
+		p.last = now();
+		check(nn_forward_watched(b.plan, batch, b.input, b.arena, b.output, note, &p, &err), &err);
+		for (int j = 0; j < nodes; j++)
+			times[(size_t) j * passes + i] = p.this_pass[j] / batch;
 	}
-	printf("%-32s %-20s %10.4f\n", "all", "", before);
+	printf("%-32s %-20s %10s %8s %10s\n", "layer", "operator", "ms", "MMAC", "GFLOP/s");
+	for (int j = 0; j < nodes; j++)
+	{
+		double macs = (double) nn_graph_node_macs(graph, j) * 1e-6;
+		double ms;
+
+		nn_graph_node_at(graph, j, &name, &op, &output);
+		if (!p.told[j])
+			continue;
+		qsort(times + (size_t) j * passes, (size_t) passes, sizeof(double), by_value);
+		ms = times[(size_t) j * passes + passes / 2];
+		all += ms;
+		printf("%-32.32s %-20s %10.4f %8.2f %10.1f\n", output, op, ms, macs, 2.0 * macs / ms);
+	}
+	printf("%-32s %-20s %10.4f\n", "all", "", all);
+	free(times);
+	free(p.this_pass);
+	free(p.told);
+	release(&b);
 }
 
 static void

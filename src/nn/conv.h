@@ -15,6 +15,11 @@ extern void nn_depthwise_backward(const nn_window *g, int k, int n, const float 
 extern bool
 nn_depthwise_fits(const nn_window *g); /* false for geometries whose padded planes would be absurdly large */
 
+/* 3x3 and 5x5 straight from the rows of the planes (depthwise_rows.c); nn_depthwise_forward chooses. */
+extern bool nn_depthwise_rows_fits(const nn_window *g);
+extern void nn_depthwise_rows(const nn_window *g, int k, int n, const float *x, const float *w, const float *b,
+							  nn_act act, float *y);
+
 /*
  * Without BLAS and without a matrix of columns (conv_direct.c); on processors and for geometries that nn_conv_direct_fits says. One thread or many.
  */

@@ -149,6 +149,11 @@ nn_depthwise_forward(const nn_window *g, int k, int n, const float *x, const flo
 	sum_function sum = sum_here();
 	plane q = { (size_t) (g->oh - 1) * p.pitch + g->ow, taps, offsets, scratch, w, 0.0f, act };
 
+	if (nn_depthwise_rows_fits(g))
+	{
+		nn_depthwise_rows(g, k, n, x, w, b, act, y);
+		return;
+	}
 	memset(scratch, 0, p.all * sizeof *scratch);
 	for (int t = 0; t < taps; t++)
 		offsets[t] = nn_phases_tap(g, &p, t / g->kw, t % g->kw);

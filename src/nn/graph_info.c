@@ -47,6 +47,12 @@ nn_graph_macs(const nn_graph *graph)
 	return macs;
 }
 
+uint64_t
+nn_graph_node_macs(const nn_graph *graph, int i)
+{
+	return i >= 0 && (size_t) i < graph->n_nodes ? nn_node_macs(graph, &graph->nodes[i]) : 0;
+}
+
 static nn_meta *
 find_meta(const nn_graph *graph, const char *key)
 {

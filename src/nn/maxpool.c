@@ -3,7 +3,7 @@
  *
  * First the maximum down the columns (contiguous rows), then along the row, both vectorised, carrying the winner's position where training wants it.
  */
-#include "nn/kernels.h"
+#include "nn/pools.h"
 
 #include <float.h>
 #include <string.h>
@@ -246,6 +246,11 @@ nn_maxpool_forward(const nn_window *g, int n, const float *x, float *y, int *ind
 	size_t in = (size_t) g->h * g->w;
 	size_t out = (size_t) g->oh * g->ow;
 
+	if (index == NULL && nn_maxpool_rows_fits(g))
+	{
+		nn_maxpool_rows(g, (size_t) n * g->c, x, y);
+		return;
+	}
 	for (size_t plane = 0; plane < (size_t) n * g->c; plane++)
 		if (index == NULL)
 			plane_forward(g, x + plane * in, y + plane * out);

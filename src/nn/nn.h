@@ -42,7 +42,8 @@ extern nn_shape nn_graph_input_shape(const nn_graph *graph);
 extern nn_shape nn_graph_output_shape(const nn_graph *graph);
 extern size_t nn_graph_parameters(const nn_graph *graph); /* number of floats in weights */
 extern const float *nn_graph_weights(const nn_graph *graph);
-extern uint64_t nn_graph_macs(const nn_graph *graph); /* multiply-adds of one sample forward */
+extern uint64_t nn_graph_macs(const nn_graph *graph);             /* multiply-adds of one sample forward */
+extern uint64_t nn_graph_node_macs(const nn_graph *graph, int i); /* of the i-th node alone */
 
 /* ONNX metadata_props; NULL where absent. Setting replaces. */
 extern const char *nn_graph_metadata(const nn_graph *graph, const char *key);
@@ -114,6 +115,14 @@ extern size_t nn_plan_arena_size(const nn_plan *plan); /* bytes; the arena must 
 /* input: n x input count, output: n x output count; n <= max_batch. Only the arena is written besides output: one arena a thread. */
 extern eddh_code nn_forward(const nn_plan *plan, int n, const float *input, float *arena, float *output,
 							const eddh_stop *stop, eddh_error *err);
+
+/*
+ * The same, telling after each step which node it was (as nn_graph_node_at counts): for measuring where the time goes. Nodes that melt into the one
+ * before, and views, are not told.
+ */
+typedef void (*nn_watch)(void *arg, int node);
+extern eddh_code nn_forward_watched(const nn_plan *plan, int n, const float *input, float *arena, float *output,
+									nn_watch watch, void *watch_arg, eddh_error *err);
 
 /*
  * After nn_forward of a training plan on the same arena: d_output (n x output count) to d_weights (added to; laid out as nn_graph_weights)

@@ -231,9 +231,9 @@ check_batch(const nn_plan *plan, int n, eddh_error *err)
 	return EDDH_OK;
 }
 
-eddh_code
-nn_forward(const nn_plan *plan, int n, const float *input, float *arena, float *output, const eddh_stop *stop,
-		   eddh_error *err)
+static eddh_code
+forward(const nn_plan *plan, int n, const float *input, float *arena, float *output, nn_watch watch, void *watch_arg,
+		const eddh_stop *stop, eddh_error *err)
 {
 	run r = { .plan = plan, .n = n, .input = input, .arena = arena, .stop = stop, .output = output };
 	uint32_t value = plan->value_of[plan->graph->output];
@@ -245,10 +245,26 @@ nn_forward(const nn_plan *plan, int n, const float *input, float *arena, float *
 	{
 		if (eddh_stopped(stop) || !forward_step(&r, &plan->steps[s]))
 			return eddh_fail(err, EDDH_STOPPED, "stopped");
+		if (watch != NULL)
+			watch(watch_arg, (int) plan->steps[s].node);
 	}
 	if (plan->values[value].where != NN_IN_OUTPUT)
 		memcpy(output, value_read(&r, value), sizeof(float) * (size_t) n * plan->values[value].count);
 	return EDDH_OK;
+}
+
+eddh_code
+nn_forward(const nn_plan *plan, int n, const float *input, float *arena, float *output, const eddh_stop *stop,
+		   eddh_error *err)
+{
+	return forward(plan, n, input, arena, output, NULL, NULL, stop, err);
+}
+
+eddh_code
+nn_forward_watched(const nn_plan *plan, int n, const float *input, float *arena, float *output, nn_watch watch,
+				   void *watch_arg, eddh_error *err)
+{
+	return forward(plan, n, input, arena, output, watch, watch_arg, NULL, err);
 }
 
 /* Where a link's gradient goes: nowhere, straight to the value's gradient, or aside. */

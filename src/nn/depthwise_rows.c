@@ -1,0 +1,157 @@
+/*
+ * depthwise_rows.c: depthwise convolution of 3x3 and 5x5 kernels, stride 1 and 2, straight from the rows of a plane.
+ *
+ * A vector of outputs runs along a row. The kernel's columns are loads of the input row one float apart, or with stride 2 the even and the odd floats of
+ * two vectors; what lies beside the row is masked (rows.h). Several output rows are summed at once, so that each input row is loaded once for all of
+ * them, and all weights stay in registers (3x3).
+ */
+#include "nn/conv.h"
+
+#include "nn/rows.h"
+
+/* Output rows at a time. */
+#define TOGETHER 4
+
+#define MOST_K 5
+
+bool
+nn_depthwise_rows_fits(const nn_window *g)
+{
+	return nn_simd_level() != NN_SIMD_BASE && g->kh == g->kw && (g->kw == 3 || g->kw == 5) && g->dh == 1 &&
+		   g->dw == 1 && g->sh == g->sw && (g->sw == 1 || g->sw == 2) && g->ow <= ROWS_MOST * 8;
+}
+
+#if defined(__x86_64__)
+
+typedef struct planes
+{
+	const nn_window *g;
+	size_t n; /* output planes */
+	int k;    /* of them, one image's */
+	int each; /* output planes of an input plane */
+	const float *x, *w, *b;
+	nn_act act;
+	float *y;
+} planes;
+
+#define DEFINE_PLANES(suffix, TARGET, WIDTH)                                                                                             \
+	typedef struct chunk_##suffix                                                                                                        \
+	{                                                                                                                                    \
+		rows_mask_##suffix in[2][MOST_K]; /* of the first and, with stride 2, the second vector under a column */                        \
+		rows_mask_##suffix out;                                                                                                          \
+	} chunk_##suffix;                                                                                                                    \
+                                                                                                                                         \
+	/* An input row under all columns of the kernel, added to the output rows that look at it. j: which row of those under the block. */ \
+	ROWS_FUNCTION(TARGET)                                                                                                                \
+	void add_row_##suffix(const int K, const int S, const int j, const chunk_##suffix *m, const float *from,                             \
+						  const rows_vec_##suffix *w, rows_vec_##suffix *sum)                                                            \
+	{                                                                                                                                    \
+		rows_vec_##suffix tap[MOST_K];                                                                                                   \
+                                                                                                                                         \
+		for (int kx = 0; kx < K; kx++)                                                                                                   \
+			if (S == 1)                                                                                                                  \
+				tap[kx] = rows_load_##suffix(m->in[0][kx], from + kx);                                                                   \
+			else if (kx % 2 == 0)                                                                                                        \
+			{                                                                                                                            \
+				rows_vec_##suffix a = rows_load_##suffix(m->in[0][kx], from + kx);                                                       \
+				rows_vec_##suffix b = rows_load_##suffix(m->in[1][kx], from + kx + WIDTH);                                               \
+                                                                                                                                         \
+				tap[kx] = rows_even_##suffix(a, b);                                                                                      \
+				if (kx + 1 < K)                                                                                                          \
+					tap[kx + 1] = rows_odd_##suffix(a, b);                                                                               \
+			}                                                                                                                            \
+		for (int r = 0; r < TOGETHER; r++)                                                                                               \
+			if (j - r * S >= 0 && j - r * S < K)                                                                                         \
+				for (int kx = 0; kx < K; kx++)                                                                                           \
+					sum[r] += tap[kx] * w[(j - r * S) * K + kx];                                                                         \
+	}                                                                                                                                    \
+                                                                                                                                         \
+	ROWS_FUNCTION(TARGET)                                                                                                                \
+	void planes_of_##suffix(const int K, const int S, const planes *p)                                                                   \
+	{                                                                                                                                    \
+		const nn_window *g = p->g;                                                                                                       \
+		int chunks = (g->ow + WIDTH - 1) / WIDTH;                                                                                        \
+		chunk_##suffix masks[ROWS_MOST];                                                                                                 \
+		rows_vec_##suffix lo = rows_all_##suffix(p->act.kind == NN_ACT_RELU ? 0.0f : p->act.lo);                                         \
+		rows_vec_##suffix hi = rows_all_##suffix(p->act.hi);                                                                             \
+                                                                                                                                         \
+		for (int i = 0; i < chunks; i++)                                                                                                 \
+		{                                                                                                                                \
+			for (int kx = 0; kx < K; kx++)                                                                                               \
+				for (int v = 0; v < S; v++)                                                                                              \
+					masks[i].in[v][kx] = rows_mask_of_##suffix((i * S + v) * WIDTH - g->pw0 + kx, g->w);                                 \
+			masks[i].out = rows_mask_of_##suffix(i * WIDTH, g->ow);                                                                      \
+		}                                                                                                                                \
+		for (size_t o = 0; o < p->n; o++)                                                                                                \
+		{                                                                                                                                \
+			size_t channel = o % (size_t) p->k;                                                                                          \
+			const float *x = p->x + (o / p->k * g->c + channel / p->each) * ((size_t) g->h * g->w);                                      \
+			float *y = p->y + o * ((size_t) g->oh * g->ow);                                                                              \
+			rows_vec_##suffix add = rows_all_##suffix(p->b != NULL ? p->b[channel] : 0.0f);                                              \
+			rows_vec_##suffix w[MOST_K * MOST_K];                                                                                        \
+                                                                                                                                         \
+			for (int t = 0; t < K * K; t++)                                                                                              \
+				w[t] = rows_all_##suffix(p->w[channel * (K * K) + t]);                                                                   \
+			for (int oy = 0; oy < g->oh; oy += TOGETHER)                                                                                 \
+			{                                                                                                                            \
+				int rows = g->oh - oy < TOGETHER ? g->oh - oy : TOGETHER;                                                                \
+				int first = oy * S - g->ph0;                                                                                             \
+                                                                                                                                         \
+				for (int i = 0; i < chunks; i++)                                                                                         \
+				{                                                                                                                        \
+					const float *from = x + (ptrdiff_t) first * g->w + i * S * WIDTH - g->pw0;                                           \
+					rows_vec_##suffix sum[TOGETHER];                                                                                     \
+                                                                                                                                         \
+					for (int r = 0; r < TOGETHER; r++)                                                                                   \
+						sum[r] = add;                                                                                                    \
+					_Pragma("GCC unroll 16") for (int j = 0; j < (TOGETHER - 1) * S + K; j++)                                            \
+					{                                                                                                                    \
+						if (first + j >= 0 && first + j < g->h)                                                                          \
+							add_row_##suffix(K, S, j, &masks[i], from + (ptrdiff_t) j * g->w, w, sum);                                   \
+					}                                                                                                                    \
+					if (p->act.kind != NN_ACT_NONE)                                                                                      \
+						for (int r = 0; r < TOGETHER; r++)                                                                               \
+						{                                                                                                                \
+							sum[r] = rows_max_##suffix(lo, sum[r]);                                                                      \
+							if (p->act.kind == NN_ACT_CLIP)                                                                              \
+								sum[r] = rows_min_##suffix(hi, sum[r]);                                                                  \
+						}                                                                                                                \
+					_Pragma("GCC unroll 4") for (int r = 0; r < TOGETHER; r++)                                                           \
+					{                                                                                                                    \
+						if (r < rows)                                                                                                    \
+							rows_store_##suffix(masks[i].out, y + (size_t) (oy + r) * g->ow + i * WIDTH, sum[r]);                        \
+					}                                                                                                                    \
+				}                                                                                                                        \
+			}                                                                                                                            \
+		}                                                                                                                                \
+	}                                                                                                                                    \
+                                                                                                                                         \
+	static TARGET void planes_##suffix(const planes *p)                                                                                  \
+	{                                                                                                                                    \
+		if (p->g->kw == 3 && p->g->sw == 1)                                                                                              \
+			planes_of_##suffix(3, 1, p);                                                                                                 \
+		else if (p->g->kw == 3)                                                                                                          \
+			planes_of_##suffix(3, 2, p);                                                                                                 \
+		else if (p->g->sw == 1)                                                                                                          \
+			planes_of_##suffix(5, 1, p);                                                                                                 \
+		else                                                                                                                             \
+			planes_of_##suffix(5, 2, p);                                                                                                 \
+	}
+
+DEFINE_PLANES(avx2, NN_TARGET_AVX2, 8)
+DEFINE_PLANES(avx512, NN_TARGET_AVX512, 16)
+#endif
+
+void
+nn_depthwise_rows(const nn_window *g, int k, int n, const float *x, const float *w, const float *b, nn_act act,
+				  float *y)
+{
+#if defined(__x86_64__)
+	planes p = { g, (size_t) n * k, k, k / g->c, x, w, b, act, y };
+
+	if (nn_simd_level() == NN_SIMD_AVX512)
+		planes_avx512(&p);
+	else
+		planes_avx2(&p);
+#endif
+}
