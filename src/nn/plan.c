@@ -2,7 +2,8 @@
  * plan.c: which kernel runs when, on which memory.
  *
  * Moments: forward step s is moment s, of S steps; at moment S the output is handed over and its gradient received; backward step s is moment
- * 2 S - s. Every buffer lives from one moment to another, and place.c packs them.
+ * 2 S - s. Every buffer lives from one moment to another, and place.c packs them. What is kept for the whole batch lives as long as the segments that
+ * write and read it, because these come back for the next part of the batch.
  */
 #include "nn/plan.h"
 
@@ -199,6 +200,58 @@ mark_additions(nn_plan *plan, eddh_error *err)
 	return EDDH_OK;
 }
 
+uint64_t nn_part_floats = (uint64_t) 1 << 18;
+
+/* As many samples as fit there; for a dense layer all: its weights are read once. */
+static int
+part_of(const nn_plan *plan, const nn_step *step)
+{
+	uint64_t floats = plan->values[step->output].count;
+	uint64_t part;
+
+	if (plan->graph->nodes[step->node].op == NN_OP_DENSE)
+		return plan->max_batch;
+	for (uint32_t l = 0; l < step->n_links; l++)
+		floats += plan->values[plan->links[step->first_link + l].value].count;
+	part = nn_part_floats / (floats > 0 ? floats : 1);
+	return part < 1 ? 1 : part > (uint64_t) plan->max_batch ? plan->max_batch : (int) part;
+}
+
+/* A new segment begins where from there on to the end much larger parts will do. */
+static eddh_code
+cut_segments(nn_plan *plan, eddh_error *err)
+{
+	int *least = malloc(sizeof(*least) * (plan->n_steps + 1));
+	nn_segment *segment = NULL;
+
+	plan->segments = calloc((size_t) plan->n_steps + 1, sizeof(*plan->segments));
+	if (least == NULL || plan->segments == NULL)
+	{
+		free(least);
+		return eddh_fail(err, EDDH_NO_MEMORY, "out of memory");
+	}
+	least[plan->n_steps] = plan->max_batch;
+	for (uint32_t s = plan->n_steps; s-- > 0;)
+	{
+		int part = part_of(plan, &plan->steps[s]);
+
+		least[s] = part < least[s + 1] ? part : least[s + 1];
+	}
+	for (uint32_t s = 0; s < plan->n_steps; s++)
+	{
+		if (segment == NULL || least[s] / 4 >= segment->part ||
+			(least[s] == plan->max_batch && segment->part < plan->max_batch))
+		{
+			segment = &plan->segments[plan->n_segments++];
+			*segment = (nn_segment){ .first = s, .part = least[s] };
+		}
+		plan->steps[s].segment = plan->n_segments - 1;
+		segment->end = s + 1;
+	}
+	free(least);
+	return EDDH_OK;
+}
+
 static void
 want(nn_item *items, size_t *n, size_t *place, size_t floats, uint32_t from, uint32_t to)
 {
@@ -223,20 +276,32 @@ want_values(nn_plan *plan, nn_item *items, size_t *n)
 	for (uint32_t v = 0; v < plan->n_values; v++)
 	{
 		nn_value *value = &plan->values[v];
-		size_t floats = times(value->count, (size_t) plan->max_batch);
 		bool is_output = v == plan->value_of[plan->graph->output];
-		uint32_t to = value->last;
+		const nn_segment *writer, *reader;
+		size_t batch, part;
 
-		if (is_output)
-			to = s;
-		if (plan->training && value->kept)
-			to = 2 * s - value->born;
-		if (value->where == NN_IN_ARENA)
-			want(items, n, &value->place, floats, value->born, to);
+		if (value->where != NN_IN_ARENA)
+			continue;
+		writer = &plan->segments[plan->steps[value->born].segment];
+		reader = &plan->segments[plan->steps[value->last].segment];
+		batch = times(value->count, (size_t) plan->max_batch);
+		part = times(value->count, (size_t) writer->part);
+		value->gradient_whole = is_output || writer != reader;
+		value->whole = value->gradient_whole || (plan->training && value->kept);
+		if (!value->whole)
+			want(items, n, &value->place, part, value->born, value->last);
+		else if (plan->training && value->kept)
+			want(items, n, &value->place, batch, writer->first, 2 * s - writer->first);
+		else
+			want(items, n, &value->place, batch, writer->first, is_output ? s : reader->end - 1);
 
 		/* Its gradient lives from the last reader's backward step to the writer's; the input's is the caller's. */
-		if (plan->training && value->where == NN_IN_ARENA)
-			want(items, n, &value->gradient, floats, is_output ? s : 2 * s - value->last, 2 * s - value->born);
+		if (!plan->training)
+			continue;
+		if (value->gradient_whole)
+			want(items, n, &value->gradient, batch, is_output ? s : 2 * s - (reader->end - 1), 2 * s - writer->first);
+		else
+			want(items, n, &value->gradient, part, 2 * s - value->last, 2 * s - value->born);
 	}
 }
 
@@ -250,6 +315,7 @@ want_steps(nn_plan *plan, nn_item *items, size_t *n)
 	{
 		nn_step *step = &plan->steps[s];
 		const nn_node *node = &plan->graph->nodes[step->node];
+		const nn_segment *segment = &plan->segments[step->segment];
 		size_t out = times(plan->values[step->output].count, batch);
 
 		if (node->op == NN_OP_CONV)
@@ -263,13 +329,14 @@ want_steps(nn_plan *plan, nn_item *items, size_t *n)
 		if (!plan->training)
 			continue;
 		if (node->op == NN_OP_MAXPOOL || node->op == NN_OP_LRN)
-			want(items, n, &step->extra, out, s, end - s);
+			want(items, n, &step->extra, out, segment->first, end - segment->first);
 		for (uint32_t l = 0; l < step->n_links; l++)
 		{
 			nn_link *link = &plan->links[step->first_link + l];
 
 			if (link->adds)
-				want(items, n, &link->aside, times(plan->values[link->value].count, batch), end - s, end - s);
+				want(items, n, &link->aside, times(plan->values[link->value].count, (size_t) segment->part), end - s,
+					 end - s);
 		}
 	}
 }
@@ -342,6 +409,8 @@ nn_plan_create(const nn_graph *graph, int max_batch, bool training, nn_plan **ou
 		else if (plan->values[plan->value_of[graph->output]].where == NN_IN_ARENA)
 			plan->values[plan->value_of[graph->output]].where = NN_IN_OUTPUT;
 		if (code == EDDH_OK)
+			code = cut_segments(plan, err);
+		if (code == EDDH_OK)
 			code = place_everything(plan, err);
 	}
 	free(readers);
@@ -364,6 +433,7 @@ nn_plan_free(nn_plan *plan)
 	free(plan->values);
 	free(plan->links);
 	free(plan->value_of);
+	free(plan->segments);
 	free(plan);
 }
 

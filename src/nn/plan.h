@@ -19,11 +19,26 @@ typedef struct nn_value
 {
 	nn_where where;
 	size_t count;        /* floats of one sample */
-	size_t place;        /* in the arena, in floats, for max_batch samples */
+	size_t place;        /* in the arena, in floats */
 	size_t gradient;     /* likewise; training */
 	uint32_t born, last; /* steps of the first writer and the last reader, forward */
 	bool kept;           /* a backward step reads it */
+	bool whole;          /* has a place for every sample of the batch, not of a part only */
+	bool gradient_whole;
 } nn_value;
+
+/*
+ * Steps that are taken for a part of the batch, then for the next part: what they hand to each other stays in the cache, and needs a place for one part
+ * only. Between segments, and between forward and backward, the whole batch is kept.
+ */
+extern uint64_t
+	nn_part_floats; /* that a step's inputs and outputs of a part should not exceed; tests lower it, nobody else writes it */
+
+typedef struct nn_segment
+{
+	uint32_t first, end; /* steps */
+	int part;            /* samples */
+} nn_segment;
 
 /* One input of a step. */
 typedef struct nn_link
@@ -38,6 +53,7 @@ typedef struct nn_link
 typedef struct nn_step
 {
 	uint32_t node;
+	uint32_t segment;
 	nn_act act; /* CONV, DENSE: the fused activation; RELU, CLIP: their own */
 	uint32_t first_link, n_links;
 	uint32_t output;   /* value */
@@ -55,7 +71,8 @@ struct nn_plan
 	nn_value *values;
 	nn_link *links;
 	uint32_t *value_of; /* by tensor */
-	uint32_t n_steps, n_values, n_links;
+	nn_segment *segments;
+	uint32_t n_steps, n_values, n_links, n_segments;
 	size_t arena; /* floats */
 };
 

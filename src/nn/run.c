@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-/* What a run works on. */
+/* What a run works on: samples first .. first + n - 1 of the batch. */
 typedef struct run
 {
 	const nn_plan *plan;
-	int n;
+	int first, n;
 	const float *input;
 	float *arena;
 	const eddh_stop *stop;
@@ -18,22 +18,28 @@ typedef struct run
 	uint32_t first_node; /* backward: nothing below */
 } run;
 
+/* Where a value stands at the run's first sample. */
+static float *
+value_write(const run *r, uint32_t index)
+{
+	const nn_value *value = &r->plan->values[index];
+	size_t skip = (size_t) r->first * value->count;
+
+	return value->where == NN_IN_OUTPUT ? r->output + skip : r->arena + value->place + (value->whole ? skip : 0);
+}
+
 static const float *
 value_read(const run *r, uint32_t index)
 {
 	const nn_value *value = &r->plan->values[index];
 
-	if (value->where == NN_IN_INPUT)
-		return r->input;
-	return value->where == NN_IN_OUTPUT ? r->output : r->arena + value->place;
+	return value->where == NN_IN_INPUT ? r->input + (size_t) r->first * value->count : value_write(r, index);
 }
 
 static float *
-value_write(const run *r, uint32_t index)
+value_gradient(const run *r, const nn_value *value)
 {
-	const nn_value *value = &r->plan->values[index];
-
-	return value->where == NN_IN_OUTPUT ? r->output : r->arena + value->place;
+	return r->arena + value->gradient + (value->gradient_whole ? (size_t) r->first * value->count : 0);
 }
 
 static const float *
@@ -49,10 +55,13 @@ d_weights_at(const run *r, uint64_t offset, uint64_t count)
 	return count > 0 ? r->d_weights + (offset - r->d_base) : NULL;
 }
 
+/* What forward keeps for backward: as many floats as outputs. */
 static float *
-arena_at(const run *r, size_t place)
+extra_at(const run *r, const nn_step *step)
 {
-	return place == NN_NO_PLACE ? NULL : r->arena + place;
+	return step->extra == NN_NO_PLACE
+			   ? NULL
+			   : r->arena + step->extra + (size_t) r->first * r->plan->values[step->output].count;
 }
 
 static nn_lrn
@@ -183,10 +192,10 @@ forward_step(const run *r, const nn_step *step)
 			nn_act_forward(step->act, all, x, y);
 			break;
 		case NN_OP_LRN:
-			nn_lrn_forward(lrn_of(node), r->n, c, hw, x, y, arena_at(r, step->extra));
+			nn_lrn_forward(lrn_of(node), r->n, c, hw, x, y, extra_at(r, step));
 			break;
 		case NN_OP_MAXPOOL:
-			nn_maxpool_forward(&node->window, r->n, x, y, (int *) arena_at(r, step->extra));
+			nn_maxpool_forward(&node->window, r->n, x, y, (int *) extra_at(r, step));
 			break;
 		case NN_OP_AVGPOOL:
 			nn_avgpool_forward(&node->window, node->count_pad != 0, r->n, x, y);
@@ -235,19 +244,29 @@ static eddh_code
 forward(const nn_plan *plan, int n, const float *input, float *arena, float *output, nn_watch watch, void *watch_arg,
 		const eddh_stop *stop, eddh_error *err)
 {
-	run r = { .plan = plan, .n = n, .input = input, .arena = arena, .stop = stop, .output = output };
+	run r = { .plan = plan, .input = input, .arena = arena, .stop = stop, .output = output };
 	uint32_t value = plan->value_of[plan->graph->output];
 	eddh_code code = check_batch(plan, n, err);
 
 	if (code != EDDH_OK || n == 0)
 		return code;
-	for (uint32_t s = 0; s < plan->n_steps; s++)
+	for (uint32_t i = 0; i < plan->n_segments; i++)
 	{
-		if (eddh_stopped(stop) || !forward_step(&r, &plan->steps[s]))
-			return eddh_fail(err, EDDH_STOPPED, "stopped");
-		if (watch != NULL)
-			watch(watch_arg, (int) plan->steps[s].node);
+		const nn_segment *segment = &plan->segments[i];
+
+		for (r.first = 0; r.first < n; r.first += segment->part)
+		{
+			r.n = n - r.first < segment->part ? n - r.first : segment->part;
+			for (uint32_t s = segment->first; s < segment->end; s++)
+			{
+				if (eddh_stopped(stop) || !forward_step(&r, &plan->steps[s]))
+					return eddh_fail(err, EDDH_STOPPED, "stopped");
+				if (watch != NULL)
+					watch(watch_arg, (int) plan->steps[s].node);
+			}
+		}
 	}
+	r.first = 0;
 	if (plan->values[value].where != NN_IN_OUTPUT)
 		memcpy(output, value_read(&r, value), sizeof(float) * (size_t) n * plan->values[value].count);
 	return EDDH_OK;
@@ -277,11 +296,11 @@ link_gradient(const run *r, const nn_link *link)
 	{
 		if (r->d_input == NULL)
 			return NULL;
-		return link->adds ? r->arena + link->aside : r->d_input;
+		return link->adds ? r->arena + link->aside : r->d_input + (size_t) r->first * value->count;
 	}
 	if (r->plan->steps[value->born].node < r->first_node)
 		return NULL;
-	return r->arena + (link->adds ? link->aside : value->gradient);
+	return link->adds ? r->arena + link->aside : value_gradient(r, value);
 }
 
 static void
@@ -290,7 +309,8 @@ add_gradient(const run *r, const nn_link *link)
 	const nn_value *value = &r->plan->values[link->value];
 	size_t all = (size_t) r->n * value->count;
 	const float *restrict from = r->arena + link->aside;
-	float *restrict to = value->where == NN_IN_INPUT ? r->d_input : r->arena + value->gradient;
+	float *restrict to =
+		value->where == NN_IN_INPUT ? r->d_input + (size_t) r->first * value->count : value_gradient(r, value);
 
 	for (size_t i = 0; i < all; i++)
 		to[i] += from[i];
@@ -340,7 +360,7 @@ backward_step(const run *r, const nn_step *step)
 	const nn_tensor *in = &graph->tensors[link[0].tensor];
 	size_t all = (size_t) r->n * (size_t) in->count;
 	size_t all_out = (size_t) r->n * r->plan->values[step->output].count;
-	float *dy = r->arena + r->plan->values[step->output].gradient;
+	float *dy = value_gradient(r, &r->plan->values[step->output]);
 	const float *x = value_read(r, link[0].value);
 	const float *y = value_read(r, step->output);
 	const float *w = weights_at(r, node->w, node->w_count);
@@ -371,10 +391,10 @@ backward_step(const run *r, const nn_step *step)
 			nn_act_backward(step->act, all, y, dy, dx);
 			break;
 		case NN_OP_LRN:
-			nn_lrn_backward(lrn_of(node), r->n, c, hw, x, y, arena_at(r, step->extra), dy, dx);
+			nn_lrn_backward(lrn_of(node), r->n, c, hw, x, y, extra_at(r, step), dy, dx);
 			break;
 		case NN_OP_MAXPOOL:
-			nn_maxpool_backward(&node->window, r->n, dy, (const int *) arena_at(r, step->extra), dx);
+			nn_maxpool_backward(&node->window, r->n, dy, (const int *) extra_at(r, step), dx);
 			break;
 		case NN_OP_AVGPOOL:
 			nn_avgpool_backward(&node->window, node->count_pad != 0, r->n, dy, dx);
@@ -414,30 +434,35 @@ backward_step(const run *r, const nn_step *step)
 }
 
 static eddh_code
-backward(const run *r, const float *d_output, eddh_error *err)
+backward(run *r, int n, const float *d_output, eddh_error *err)
 {
 	const nn_plan *plan = r->plan;
 	const nn_value *value = &plan->values[plan->value_of[plan->graph->output]];
-	eddh_code code = check_batch(plan, r->n, err);
+	eddh_code code = check_batch(plan, n, err);
 
 	if (code == EDDH_OK && !plan->training)
 		code = eddh_fail(err, EDDH_BAD_ARGUMENT, "backward in a plan that is not for training");
-	if (code != EDDH_OK || r->n == 0)
+	if (code != EDDH_OK || n == 0)
 		return code;
 	if (value->where == NN_IN_INPUT)
 	{
 		/* Nothing but views. */
 		if (r->d_input != NULL)
-			memcpy(r->d_input, d_output, sizeof(float) * (size_t) r->n * value->count);
+			memcpy(r->d_input, d_output, sizeof(float) * (size_t) n * value->count);
 		return EDDH_OK;
 	}
-	memcpy(r->arena + value->gradient, d_output, sizeof(float) * (size_t) r->n * value->count);
-	for (uint32_t s = plan->n_steps; s-- > 0;)
+	memcpy(r->arena + value->gradient, d_output, sizeof(float) * (size_t) n * value->count);
+	for (uint32_t i = plan->n_segments; i-- > 0;)
 	{
-		if (plan->steps[s].node < r->first_node)
-			break;
-		if (eddh_stopped(r->stop) || !backward_step(r, &plan->steps[s]))
-			return eddh_fail(err, EDDH_STOPPED, "stopped");
+		const nn_segment *segment = &plan->segments[i];
+
+		for (r->first = 0; r->first < n; r->first += segment->part)
+		{
+			r->n = n - r->first < segment->part ? n - r->first : segment->part;
+			for (uint32_t s = segment->end; s-- > segment->first && plan->steps[s].node >= r->first_node;)
+				if (eddh_stopped(r->stop) || !backward_step(r, &plan->steps[s]))
+					return eddh_fail(err, EDDH_STOPPED, "stopped");
+		}
 	}
 	return EDDH_OK;
 }
@@ -446,27 +471,21 @@ eddh_code
 nn_backward(const nn_plan *plan, int n, const float *input, float *arena, const float *d_output, float *d_weights,
 			float *d_input, const eddh_stop *stop, eddh_error *err)
 {
-	run r = {
-		.plan = plan, .n = n, .input = input, .arena = arena, .stop = stop, .d_input = d_input, .d_weights = d_weights
-	};
+	run r = { .plan = plan, .input = input, .arena = arena, .stop = stop, .d_input = d_input, .d_weights = d_weights };
 
-	return backward(&r, d_output, err);
+	return backward(&r, n, d_output, err);
 }
 
 eddh_code
 nn_backward_from(const nn_plan *plan, uint32_t first_node, int n, const float *input, float *arena,
 				 const float *d_output, float *d_weights, const eddh_stop *stop, eddh_error *err)
 {
-	run r = { .plan = plan,
-			  .n = n,
-			  .input = input,
-			  .arena = arena,
-			  .stop = stop,
-			  .d_weights = d_weights,
-			  .first_node = first_node };
+	run r = {
+		.plan = plan, .input = input, .arena = arena, .stop = stop, .d_weights = d_weights, .first_node = first_node
+	};
 
 	if (first_node >= plan->graph->n_nodes)
 		return EDDH_OK;
 	r.d_base = plan->graph->nodes[first_node].w;
-	return backward(&r, d_output, err);
+	return backward(&r, n, d_output, err);
 }

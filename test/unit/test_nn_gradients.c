@@ -368,6 +368,22 @@ stop_is_polled_between_layers(void **state)
 	nn_graph_free(graph);
 }
 
+/* The same with segments of one and a few samples. */
+static void
+in_parts(void **state)
+{
+	uint64_t usual = nn_part_floats;
+
+	for (nn_part_floats = 200; nn_part_floats <= 3200; nn_part_floats *= 4)
+	{
+		backward_equals_finite_differences(state);
+		partial_backward_is_part_of_the_whole(state);
+		plans_agree(state);
+		samples_are_independent(state);
+	}
+	nn_part_floats = usual;
+}
+
 int
 main(void)
 {
@@ -376,6 +392,7 @@ main(void)
 		cmocka_unit_test(partial_backward_is_part_of_the_whole),
 		cmocka_unit_test(plans_agree),
 		cmocka_unit_test(samples_are_independent),
+		cmocka_unit_test(in_parts),
 		cmocka_unit_test(stop_is_polled_between_layers),
 	};
 
