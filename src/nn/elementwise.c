@@ -55,7 +55,7 @@ nn_act_backward_body(nn_act act, size_t count, const float *y, const float *dy, 
 			break;
 		case NN_ACT_CLIP:
 			for (size_t i = 0; i < count; i++)
-				dx[i] = (y[i] <= act.lo) | (y[i] >= act.hi) ? 0.0f : dy[i];
+				dx[i] = ((y[i] <= act.lo) | (y[i] >= act.hi)) ? 0.0f : dy[i];
 			break;
 	}
 }
