@@ -125,11 +125,33 @@ nn_avgpool_backward(const nn_window *g, bool count_pad, int n, const float *dy, 
 		}
 }
 
+/* Sixteen sums a plane: planes are short, a call of nn_sum would be dear. */
+NN_INLINE void
+global_means_body(size_t planes, int hw, const float *x, float *y)
+{
+	for (size_t plane = 0; plane < planes; plane++, x += hw)
+	{
+		float lane[16] = { 0 };
+		float rest = 0.0f;
+		int i = 0;
+
+		for (; i + 16 <= hw; i += 16)
+			for (int j = 0; j < 16; j++)
+				lane[j] += x[i + j];
+		for (; i < hw; i++)
+			rest += x[i];
+		for (int half = 8; half > 0; half /= 2)
+			for (int j = 0; j < half; j++)
+				lane[j] += lane[j + half];
+		y[plane] = (lane[0] + rest) / (float) hw;
+	}
+}
+NN_SIMD_KERNEL(static, global_means, (size_t planes, int hw, const float *x, float *y), (planes, hw, x, y))
+
 void
 nn_global_avgpool_forward(int n, int c, int hw, const float *x, float *y)
 {
-	for (size_t plane = 0; plane < (size_t) n * c; plane++)
-		y[plane] = nn_sum((size_t) hw, x + plane * hw) / (float) hw;
+	global_means((size_t) n * c, hw, x, y);
 }
 
 void

@@ -54,6 +54,28 @@ shape_of(const nn_window *g, int k, int groups)
 	return s;
 }
 
+/* Without columns, where one of the two ways to do so fits. */
+static bool
+fits_without_columns(const nn_window *g, int k, int groups)
+{
+	return nn_conv_winograd_fits(g, k, groups) || nn_conv_direct_fits(g, k, groups);
+}
+
+static size_t
+scratch_without_columns(const nn_window *g, int k, int groups)
+{
+	return nn_conv_winograd_fits(g, k, groups) ? nn_conv_winograd_scratch(g, k, groups)
+											   : nn_conv_direct_scratch(g, k, groups);
+}
+
+static void
+without_columns(const nn_window *g, int k, int groups, int n, const float *x, const float *w, const float *b,
+				nn_act act, float *y, float *scratch)
+{
+	(nn_conv_winograd_fits(g, k, groups) ? nn_conv_winograd : nn_conv_direct)(g, k, groups, n, x, w, b, act, y,
+																			  scratch);
+}
+
 /*
  * With stride 1 the gradient of the input is itself a convolution: of dy with the kernels turned round, channels and outputs exchanged. Fills *t with
  * its window; false where that, or the direct way, is not possible.
@@ -73,7 +95,7 @@ gradient_window(const nn_window *g, int k, int groups, nn_window *t)
 	t->pw0 = reach_x - g->pw0;
 	t->pw1 = reach_x - g->pw1;
 	return g->sh == 1 && g->sw == 1 && t->ph0 >= 0 && t->ph1 >= 0 && t->pw0 >= 0 && t->pw1 >= 0 &&
-		   nn_window_output(t, false) && t->oh == g->h && t->ow == g->w && nn_conv_direct_fits(t, g->c, groups);
+		   nn_window_output(t, false) && t->oh == g->h && t->ow == g->w && fits_without_columns(t, g->c, groups);
 }
 
 static size_t
@@ -85,7 +107,7 @@ larger(size_t a, size_t b)
 size_t
 nn_conv_scratch(const nn_window *g, int k, int groups, bool training)
 {
-	bool direct = nn_conv_direct_fits(g, k, groups);
+	bool direct = fits_without_columns(g, k, groups);
 	nn_window t;
 	conv_shape s;
 	size_t size;
@@ -93,13 +115,13 @@ nn_conv_scratch(const nn_window *g, int k, int groups, bool training)
 	if (nn_conv_is_depthwise(g, groups))
 		return nn_depthwise_scratch(g, training);
 	if (direct && !training)
-		return nn_conv_direct_scratch(g, k, groups);
+		return scratch_without_columns(g, k, groups);
 	s = shape_of(g, k, groups);
 	size = round_up(s.rows * s.tile, 16) + round_up(s.kg * s.tile, 16);
 	if (direct)
-		size = larger(size, nn_conv_direct_scratch(g, k, groups));
+		size = larger(size, scratch_without_columns(g, k, groups));
 	if (gradient_window(g, k, groups, &t))
-		size = larger(size, round_up(k * s.rows, 16) + nn_conv_direct_scratch(&t, g->c, groups));
+		size = larger(size, round_up(k * s.rows, 16) + scratch_without_columns(&t, g->c, groups));
 	return size;
 }
 
@@ -126,9 +148,9 @@ nn_conv_forward(const nn_window *g, int k, int groups, int n, const float *x, co
 		nn_depthwise_forward(g, k, n, x, w, b, act, y, scratch);
 		return;
 	}
-	if (nn_conv_direct_fits(g, k, groups))
+	if (fits_without_columns(g, k, groups))
 	{
-		nn_conv_direct(g, k, groups, n, x, w, b, act, y, scratch);
+		without_columns(g, k, groups, n, x, w, b, act, y, scratch);
 		return;
 	}
 	s = shape_of(g, k, groups);
@@ -215,7 +237,7 @@ input_gradient(const nn_window *t, const nn_window *g, int k, int groups, int n,
 		for (size_t c = 0; c < cg; c++, w += taps)
 			for (size_t tap = 0; tap < taps; tap++)
 				turned[((o / kg * cg + c) * kg + o % kg) * taps + taps - 1 - tap] = w[tap];
-	nn_conv_direct(t, g->c, groups, n, dy, turned, NULL, none, dx, scratch + round_up(k * cg * taps, 16));
+	without_columns(t, g->c, groups, n, dy, turned, NULL, none, dx, scratch + round_up(k * cg * taps, 16));
 }
 
 void

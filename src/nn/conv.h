@@ -28,6 +28,12 @@ extern size_t nn_conv_direct_scratch(const nn_window *g, int k, int groups);
 extern void nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, const float *w, const float *b,
 						   nn_act act, float *y, float *scratch);
 
+/* 3x3, stride 1, with fewer multiplications (conv_winograd.c); needs no BLAS. */
+extern bool nn_conv_winograd_fits(const nn_window *g, int k, int groups);
+extern size_t nn_conv_winograd_scratch(const nn_window *g, int k, int groups);
+extern void nn_conv_winograd(const nn_window *g, int k, int groups, int n, const float *x, const float *w,
+							 const float *b, nn_act act, float *y, float *scratch);
+
 static inline bool
 nn_conv_is_depthwise(const nn_window *g, int groups)
 {

@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#include "nn/simd.h"
+#include "nn/rows.h"
 #include "nn/vector.h"
 
 #define DEPTH         ((size_t) 224)
@@ -125,78 +125,123 @@ finish(const block *k, size_t channel, const float *sums)
  *
  * multiply: all tiles of a block. A tile of fewer channels than TILE repeats its last one and does not keep it.
  */
-#define DEFINE_KERNELS(suffix, TARGET, VEC, WIDTH, TILE)                                                       \
-	static TARGET void pack_##suffix(const panel *p, size_t depth, const size_t *offsets, const float *source, \
-									 const float *end, float *to)                                              \
-	{                                                                                                          \
-		int width = p->vectors * WIDTH;                                                                        \
-                                                                                                               \
-		for (size_t r = 0; r < depth; r++, to += width)                                                        \
-			for (int s = 0; s < p->n_in; s++)                                                                  \
-			{                                                                                                  \
-				const float *from = source + offsets[r] + p->in[s].from;                                       \
-				float *at = to + p->in[s].at;                                                                  \
-				int len = p->in[s].len;                                                                        \
-                                                                                                               \
-				if (from + len + WIDTH <= end)                                                                 \
-					for (int i = 0; i < len; i += WIDTH)                                                       \
-						*(VEC *) (at + i) = *(const VEC *) (from + i);                                         \
-				else                                                                                           \
-					memcpy(at, from, (size_t) len * sizeof *at);                                               \
-			}                                                                                                  \
-	}                                                                                                          \
-                                                                                                               \
-	static TARGET inline __attribute__((always_inline)) void tile_##suffix(                                    \
-		const int vectors, size_t depth, const float *const *w, const float *packed, float *sums, bool first)  \
-	{                                                                                                          \
-		VEC acc[TILE][PANEL_VECTORS];                                                                          \
-                                                                                                               \
-		for (int i = 0; i < TILE; i++)                                                                         \
-			for (int j = 0; j < vectors; j++)                                                                  \
-				acc[i][j] = first ? (VEC){ 0 } : *(const VEC *) (sums + ((size_t) i * vectors + j) * WIDTH);   \
-		for (size_t r = 0; r < depth; r++)                                                                     \
-		{                                                                                                      \
-			VEC column[PANEL_VECTORS];                                                                         \
-                                                                                                               \
-			for (int j = 0; j < vectors; j++)                                                                  \
-				column[j] = *(const VEC *) (packed + (r * vectors + j) * WIDTH);                               \
-			for (int i = 0; i < TILE; i++)                                                                     \
-				for (int j = 0; j < vectors; j++)                                                              \
-					acc[i][j] += column[j] * w[i][r];                                                          \
-		}                                                                                                      \
-		for (int i = 0; i < TILE; i++)                                                                         \
-			for (int j = 0; j < vectors; j++)                                                                  \
-				*(VEC *) (sums + ((size_t) i * vectors + j) * WIDTH) = acc[i][j];                              \
-	}                                                                                                          \
-                                                                                                               \
-	static TARGET void multiply_##suffix(const block *k)                                                       \
-	{                                                                                                          \
-		int width = k->panel->vectors * WIDTH;                                                                 \
-                                                                                                               \
-		for (size_t channel = 0; channel < k->kg; channel += TILE)                                             \
-		{                                                                                                      \
-			size_t count = k->kg - channel < TILE ? k->kg - channel : TILE;                                    \
-			float *sums = k->sums + channel * width;                                                           \
-			const float *w[TILE];                                                                              \
-                                                                                                               \
-			for (size_t i = 0; i < TILE; i++)                                                                  \
-				w[i] = k->w + (channel + (i < count ? i : count - 1)) * k->rows;                               \
-			switch (k->panel->vectors)                                                                         \
-			{                                                                                                  \
-				case 1:                                                                                        \
-					tile_##suffix(1, k->depth, w, k->packed, sums, k->first);                                  \
-					break;                                                                                     \
-				case 2:                                                                                        \
-					tile_##suffix(2, k->depth, w, k->packed, sums, k->first);                                  \
-					break;                                                                                     \
-				default:                                                                                       \
-					tile_##suffix(3, k->depth, w, k->packed, sums, k->first);                                  \
-					break;                                                                                     \
-			}                                                                                                  \
-			if (k->last)                                                                                       \
-				for (size_t i = 0; i < count; i++)                                                             \
-					finish(k, channel + i, sums + i * width);                                                  \
-		}                                                                                                      \
+#define DEFINE_KERNELS(suffix, TARGET, VEC, WIDTH, TILE)                                                        \
+	static TARGET void pack_##suffix(const panel *p, size_t depth, const size_t *offsets, const float *source,  \
+									 const float *end, float *to)                                               \
+	{                                                                                                           \
+		int width = p->vectors * WIDTH;                                                                         \
+                                                                                                                \
+		for (size_t r = 0; r < depth; r++, to += width)                                                         \
+			for (int s = 0; s < p->n_in; s++)                                                                   \
+			{                                                                                                   \
+				const float *from = source + offsets[r] + p->in[s].from;                                        \
+				float *at = to + p->in[s].at;                                                                   \
+				int len = p->in[s].len;                                                                         \
+                                                                                                                \
+				/* The next panel's: the same planes, too many for the processor to foresee. */                 \
+				if (s == p->n_in - 1)                                                                           \
+					for (int i = 0; i < width; i += 16)                                                         \
+						__builtin_prefetch(from + len + i);                                                     \
+                                                                                                                \
+				if (from + len + WIDTH <= end)                                                                  \
+					for (int i = 0; i < len; i += WIDTH)                                                        \
+						*(VEC *) (at + i) = *(const VEC *) (from + i);                                          \
+				else                                                                                            \
+					memcpy(at, from, (size_t) len * sizeof *at);                                                \
+			}                                                                                                   \
+	}                                                                                                           \
+                                                                                                                \
+	/* Hands a tile over from its registers: where the panel's outputs are neighbours in y. */                  \
+	static TARGET inline __attribute__((always_inline)) void hand_over_##suffix(                                \
+		const int vectors, const block *k, size_t channel, size_t count, VEC acc[TILE][PANEL_VECTORS])          \
+	{                                                                                                           \
+		rows_vec_##suffix lo = rows_all_##suffix(k->act.kind == NN_ACT_RELU ? 0.0f : k->act.lo);                \
+		rows_vec_##suffix hi = rows_all_##suffix(k->act.hi);                                                    \
+		rows_mask_##suffix mask = rows_mask_of_##suffix((vectors - 1) * WIDTH, k->panel->out[0].len);           \
+		float *y = k->y + channel * k->out + k->panel->out[0].from;                                             \
+                                                                                                                \
+		for (size_t i = 0; i < TILE; i++)                                                                       \
+		{                                                                                                       \
+			rows_vec_##suffix add = rows_all_##suffix(0.0f);                                                    \
+                                                                                                                \
+			if (i >= count)                                                                                     \
+				break;                                                                                          \
+			if (k->b != NULL)                                                                                   \
+				add = rows_all_##suffix(k->b[channel + i]);                                                     \
+			for (int j = 0; j < vectors; j++)                                                                   \
+			{                                                                                                   \
+				rows_vec_##suffix v = (rows_vec_##suffix) acc[i][j] + add;                                      \
+                                                                                                                \
+				if (k->act.kind != NN_ACT_NONE)                                                                 \
+					v = rows_max_##suffix(lo, v);                                                               \
+				if (k->act.kind == NN_ACT_CLIP)                                                                 \
+					v = rows_min_##suffix(hi, v);                                                               \
+				if (j < vectors - 1)                                                                            \
+					*(VEC *) (y + j * WIDTH) = (VEC) v;                                                         \
+				else                                                                                            \
+					rows_store_##suffix(mask, y + j * WIDTH, v);                                                \
+			}                                                                                                   \
+			y += k->out;                                                                                        \
+		}                                                                                                       \
+	}                                                                                                           \
+                                                                                                                \
+	static TARGET inline __attribute__((always_inline)) void tile_##suffix(                                     \
+		const int vectors, const block *k, const float *const *w, float *sums, size_t channel, size_t count)    \
+	{                                                                                                           \
+		const float *packed = k->packed;                                                                        \
+		VEC acc[TILE][PANEL_VECTORS];                                                                           \
+                                                                                                                \
+		for (int i = 0; i < TILE; i++)                                                                          \
+			for (int j = 0; j < vectors; j++)                                                                   \
+				acc[i][j] = k->first ? (VEC){ 0 } : *(const VEC *) (sums + ((size_t) i * vectors + j) * WIDTH); \
+		for (size_t r = 0; r < k->depth; r++)                                                                   \
+		{                                                                                                       \
+			VEC column[PANEL_VECTORS];                                                                          \
+                                                                                                                \
+			for (int j = 0; j < vectors; j++)                                                                   \
+				column[j] = *(const VEC *) (packed + (r * vectors + j) * WIDTH);                                \
+			for (int i = 0; i < TILE; i++)                                                                      \
+				for (int j = 0; j < vectors; j++)                                                               \
+					acc[i][j] += column[j] * w[i][r];                                                           \
+		}                                                                                                       \
+		if (k->last && k->panel->n_out == 1)                                                                    \
+		{                                                                                                       \
+			hand_over_##suffix(vectors, k, channel, count, acc);                                                \
+			return;                                                                                             \
+		}                                                                                                       \
+		for (int i = 0; i < TILE; i++)                                                                          \
+			for (int j = 0; j < vectors; j++)                                                                   \
+				*(VEC *) (sums + ((size_t) i * vectors + j) * WIDTH) = acc[i][j];                               \
+		if (k->last)                                                                                            \
+			for (size_t i = 0; i < count; i++)                                                                  \
+				finish(k, channel + i, sums + i * vectors * WIDTH);                                             \
+	}                                                                                                           \
+                                                                                                                \
+	static TARGET void multiply_##suffix(const block *k)                                                        \
+	{                                                                                                           \
+		int width = k->panel->vectors * WIDTH;                                                                  \
+                                                                                                                \
+		for (size_t channel = 0; channel < k->kg; channel += TILE)                                              \
+		{                                                                                                       \
+			size_t count = k->kg - channel < TILE ? k->kg - channel : TILE;                                     \
+			float *sums = k->sums + channel * width;                                                            \
+			const float *w[TILE];                                                                               \
+                                                                                                                \
+			for (size_t i = 0; i < TILE; i++)                                                                   \
+				w[i] = k->w + (channel + (i < count ? i : count - 1)) * k->rows;                                \
+			switch (k->panel->vectors)                                                                          \
+			{                                                                                                   \
+				case 1:                                                                                         \
+					tile_##suffix(1, k, w, sums, channel, count);                                               \
+					break;                                                                                      \
+				case 2:                                                                                         \
+					tile_##suffix(2, k, w, sums, channel, count);                                               \
+					break;                                                                                      \
+				default:                                                                                        \
+					tile_##suffix(3, k, w, sums, channel, count);                                               \
+					break;                                                                                      \
+			}                                                                                                   \
+		}                                                                                                       \
 	}
 
 #if defined(__x86_64__)
@@ -268,6 +313,7 @@ plan(const nn_window *g, int k, int groups)
 	if (d.waiting < 1)
 		d.waiting = 1;
 	d.n_packed = (d.rows < DEPTH ? d.rows : DEPTH) * MAX_WIDTH + 16;
+	d.n_packed = d.n_packed < d.rows ? round_up(d.rows, 16) : d.n_packed;
 	d.n_sums = round_up(d.kg, MAX_TILE) * MAX_WIDTH;
 	return d;
 }
@@ -324,6 +370,26 @@ describe(const nn_window *g, const direct *d, size_t source_image, size_t y_imag
 	}
 }
 
+/*
+ * A 7x7 image is three vectors and one position more: for that one the sums run over the channels, along the weights, instead of over a vector that is
+ * empty but for it.
+ */
+static bool
+has_odd_position(const nn_window *g, const direct *d, size_t images, int width)
+{
+	return images == 1 && d->out % (size_t) width == 1 && d->out < 8 * (size_t) width && nn_conv_is_pointwise(g);
+}
+
+static void
+odd_position(const direct *d, size_t at, const float *x, const float *w, const float *b, nn_act act, float *y,
+			 float *column)
+{
+	for (size_t c = 0; c < d->rows; c++)
+		column[c] = x[c * d->out + at];
+	for (size_t o = 0; o < d->kg; o++)
+		y[o * d->out + at] = apply(act.kind, act, nn_dot(d->rows, w + o * d->rows, column) + (b != NULL ? b[o] : 0.0f));
+}
+
 void
 nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, const float *w, const float *b, nn_act act,
 			   float *y, float *scratch)
@@ -358,7 +424,8 @@ nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, con
 			const float *from = d.in_place ? xg : source;
 			const float *end = d.in_place ? x + (size_t) n * x_image : source + d.n_source;
 			size_t source_image = d.in_place ? x_image : (size_t) cg * d.p.all;
-			size_t positions = images * d.out;
+			bool odd = has_odd_position(g, &d, images, here->width);
+			size_t positions = images * d.out - odd;
 			size_t vectors = (positions + here->width - 1) / here->width;
 			size_t n_panels = (vectors + PANEL_VECTORS - 1) / PANEL_VECTORS;
 			size_t next = 0; /* vector */
@@ -408,5 +475,9 @@ nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, con
 				}
 				done += waiting;
 			}
+			if (odd)
+				odd_position(&d, positions, xg, w + (size_t) group * d.kg * d.rows,
+							 b != NULL ? b + (size_t) group * d.kg : NULL, act,
+							 y + i * y_image + (size_t) group * d.kg * d.out, packed);
 		}
 }

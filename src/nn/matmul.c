@@ -67,9 +67,10 @@ fold_avx512(nn_vec16 v)
 #endif
 
 #define DEFINE_PRODUCTS(suffix, TARGET, VEC, WIDTH, TILE, ROWS_A, ROWS_B)                                      \
-	/* sums (TILE x vectors) = depth columns of TILE rows of A, against a packed panel. */                     \
+	/* sums (TILE rows, ld apart) = depth columns of TILE rows of A, against a packed panel; or adds them. */  \
 	static TARGET inline __attribute__((always_inline)) void tile_##suffix(                                    \
-		const int vectors, size_t depth, const float *const *a, size_t step, const float *packed, float *sums) \
+		const int vectors, size_t depth, const float *const *a, size_t step, const float *packed, float *sums, \
+		size_t ld, bool add)                                                                                   \
 	{                                                                                                          \
 		VEC acc[TILE][VECTORS];                                                                                \
                                                                                                                \
@@ -88,7 +89,13 @@ fold_avx512(nn_vec16 v)
 		}                                                                                                      \
 		for (int i = 0; i < TILE; i++)                                                                         \
 			for (int j = 0; j < vectors; j++)                                                                  \
-				*(VEC *) (sums + (i * vectors + j) * WIDTH) = acc[i][j];                                       \
+			{                                                                                                  \
+				VEC *to = (VEC *) (sums + i * ld + j * WIDTH);                                                 \
+                                                                                                               \
+				if (add)                                                                                       \
+					acc[i][j] += *to;                                                                          \
+				*to = acc[i][j];                                                                               \
+			}                                                                                                  \
 	}                                                                                                          \
                                                                                                                \
 	static TARGET void panel_##suffix(const product *p, size_t column, int count, size_t first, size_t depth)  \
@@ -114,6 +121,12 @@ fold_avx512(nn_vec16 v)
 		}                                                                                                      \
 		for (size_t i = 0; i < p->m; i += TILE)                                                                \
 		{                                                                                                      \
+			/* Whole tiles go straight to their place. */                                                      \
+			bool whole = p->m - i >= TILE && count == width && p->alpha == 1.0f &&                             \
+						 (first > 0 || p->beta == 0.0f || p->beta == 1.0f);                                    \
+			float *to = whole ? p->c + i * p->ldc + column : sums;                                             \
+			size_t ld = whole ? p->ldc : (size_t) width;                                                       \
+			bool add = whole && (first > 0 || p->beta == 1.0f);                                                \
 			size_t rows = p->m - i < TILE ? p->m - i : TILE;                                                   \
 			const float *a[TILE];                                                                              \
                                                                                                                \
@@ -122,16 +135,16 @@ fold_avx512(nn_vec16 v)
 			switch (vectors)                                                                                   \
 			{                                                                                                  \
 				case 1:                                                                                        \
-					tile_##suffix(1, depth, a, p->a_column, packed, sums);                                     \
+					tile_##suffix(1, depth, a, p->a_column, packed, to, ld, add);                              \
 					break;                                                                                     \
 				case 2:                                                                                        \
-					tile_##suffix(2, depth, a, p->a_column, packed, sums);                                     \
+					tile_##suffix(2, depth, a, p->a_column, packed, to, ld, add);                              \
 					break;                                                                                     \
 				default:                                                                                       \
-					tile_##suffix(3, depth, a, p->a_column, packed, sums);                                     \
+					tile_##suffix(3, depth, a, p->a_column, packed, to, ld, add);                              \
 					break;                                                                                     \
 			}                                                                                                  \
-			for (size_t j = 0; j < rows; j++)                                                                  \
+			for (size_t j = 0; !whole && j < rows; j++)                                                        \
 				keep(p->alpha, first == 0 ? p->beta : 1.0f, count, sums + j * width,                           \
 					 p->c + (i + j) * p->ldc + column);                                                        \
 		}                                                                                                      \

@@ -62,6 +62,20 @@ rows_load_or_avx2(rows_mask_avx2 mask, const float *from, rows_vec_avx2 other)
 	return _mm256_blendv_ps(other, _mm256_maskload_ps(from, mask), _mm256_castsi256_ps(mask));
 }
 
+ROWS_FUNCTION(NN_TARGET_AVX512)
+rows_vec_avx512
+rows_loadu_avx512(const float *from)
+{
+	return _mm512_loadu_ps(from);
+}
+
+ROWS_FUNCTION(NN_TARGET_AVX2)
+rows_vec_avx2
+rows_loadu_avx2(const float *from)
+{
+	return _mm256_loadu_ps(from);
+}
+
 ROWS_FUNCTION(NN_TARGET_AVX512) void rows_store_avx512(rows_mask_avx512 mask, float *to, rows_vec_avx512 v)
 {
 	_mm512_mask_storeu_ps(to, mask, v);
@@ -133,6 +147,43 @@ ROWS_FUNCTION(NN_TARGET_AVX512) rows_vec_avx512 rows_odd_avx512(rows_vec_avx512 
 ROWS_FUNCTION(NN_TARGET_AVX2) rows_vec_avx2 rows_odd_avx2(rows_vec_avx2 a, rows_vec_avx2 b)
 {
 	return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd)), 0xd8));
+}
+
+/* The two vectors of a and b in turn: a0 b0 a1 b1 ... */
+ROWS_FUNCTION(NN_TARGET_AVX512)
+void
+rows_interleave_avx512(rows_vec_avx512 a, rows_vec_avx512 b, rows_vec_avx512 *first, rows_vec_avx512 *second)
+{
+	*first = _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
+	*second =
+		_mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b);
+}
+
+ROWS_FUNCTION(NN_TARGET_AVX2)
+void
+rows_interleave_avx2(rows_vec_avx2 a, rows_vec_avx2 b, rows_vec_avx2 *first, rows_vec_avx2 *second)
+{
+	__m256 lo = _mm256_unpacklo_ps(a, b);
+	__m256 hi = _mm256_unpackhi_ps(a, b);
+
+	*first = _mm256_permute2f128_ps(lo, hi, 0x20);
+	*second = _mm256_permute2f128_ps(lo, hi, 0x31);
+}
+
+/* Every ninth float; beyond the first `count` of them, the last again. */
+ROWS_FUNCTION(NN_TARGET_AVX512) rows_vec_avx512 rows_ninths_avx512(const float *from, int count)
+{
+	__m512i lane = _mm512_min_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+									_mm512_set1_epi32(count - 1));
+
+	return _mm512_i32gather_ps(_mm512_add_epi32(_mm512_slli_epi32(lane, 3), lane), from, 4);
+}
+
+ROWS_FUNCTION(NN_TARGET_AVX2) rows_vec_avx2 rows_ninths_avx2(const float *from, int count)
+{
+	__m256i lane = _mm256_min_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(count - 1));
+
+	return _mm256_i32gather_ps(from, _mm256_add_epi32(_mm256_slli_epi32(lane, 3), lane), 4);
 }
 
 #endif /* x86_64 */
