@@ -79,6 +79,11 @@ build/demo/idx_rows: tools/demo/idx_rows.c
 	@mkdir -p build/demo
 	$(CC) $(CFLAGS) $(WARNINGS) $< -o $@ -ljpeg -lz
 
+# What the recipe of the backbone `photo` trains with (tools/photo/README.md).
+build/photo/learn: tools/photo/learn.c $(PLAIN_OBJS)
+	@mkdir -p build/photo
+	$(CC) $(CFLAGS) -O3 -ffast-math $(PG_CPPFLAGS) $< $(PLAIN_OBJS) -o $@ $(PLAIN_LIBS)
+
 unit-programs: $(UNIT_PROGRAMS)
 bench-programs: $(BENCH_PROGRAMS)
 

@@ -15,8 +15,8 @@ PG_CONFIG=${PG_CONFIG:-pg_config}
 PG_CONFIG=$(command -v "$PG_CONFIG" || echo "$PG_CONFIG")
 export PG_CONFIG
 
-# The caller's PG* variables would lead clients of our private servers astray.
-unset PGHOST PGPORT PGUSER PGDATABASE PGDATA PGSERVICE PGOPTIONS PGPASSFILE PGSSLMODE PGCLIENTENCODING
+# The caller's PG* variables would lead clients of our private servers astray; only who wants the caller's own server keeps them.
+[ "${1:-}" = --keep-pg ] || unset PGHOST PGPORT PGUSER PGDATABASE PGDATA PGSERVICE PGOPTIONS PGPASSFILE PGSSLMODE PGCLIENTENCODING
 
 say() {
 	printf '%s\n' "$*"
@@ -25,6 +25,19 @@ say() {
 die() {
 	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
 	exit 1
+}
+
+# find_python: a Python that has what the converters need (Debian's own, where another one comes first in PATH).
+find_python() {
+	local candidate
+
+	for candidate in python3 /usr/bin/python3; do
+		if "$candidate" -c 'import flatbuffers, google.protobuf, numpy, onnx, scipy.io' 2>/dev/null; then
+			echo "$candidate"
+			return
+		fi
+	done
+	return 1
 }
 
 # A server refuses to run as root, so root's servers and their clients run as `postgres`, or as `nobody` where that is missing.
