@@ -7,8 +7,9 @@ SET search_path = train_arguments, public;
 \i :helpers
 \set ECHO all
 CREATE TABLE pic (id int PRIMARY KEY, name text, same int DEFAULT 1, label int, tags text[], jpeg bytea, code bit(8), code16 bit(16), any_code bit varying);
-INSERT INTO pic (id, label, tags, jpeg) SELECT i, i % 2, ARRAY['x', (i % 3)::text], picture(i % 2, i) FROM generate_series(1, 20) AS i;
+INSERT INTO pic (id, label, tags, jpeg) SELECT i, i % 2, ARRAY['t' || i % 2, (i % 3)::text], picture(i % 2, i) FROM generate_series(1, 20) AS i;
 CREATE VIEW pic_view AS SELECT * FROM pic;
+CREATE VIEW pic_common AS SELECT id, tags || '{all,all,NULL}' AS tags, jpeg FROM pic;
 CREATE TEMP TABLE pic_temp AS SELECT * FROM pic;
 \set VERBOSITY default
 \set SHOW_CONTEXT never
@@ -17,7 +18,9 @@ CREATE TEMP TABLE pic_temp AS SELECT * FROM pic;
 SELECT eddh_train('m', 'pic', 'image');
 SELECT eddh_train('m', 'pic', 'jpeg', 'kind');
 SELECT eddh_train('m', 'pic', 'name');
+SELECT eddh_train('m', 'pic', 'jpeg', 'jpeg', 8);
 SELECT eddh_train('m', 'pic', 'jpeg', 'same', 8);
+SELECT eddh_train('m', 'pic_common', 'jpeg', 'tags', 8);
 SELECT eddh_train('m', 'pic', 'ctid');
 SELECT eddh_train('m', 'pic_temp', 'jpeg', 'label', 8);
 -- Numbers.
@@ -69,6 +72,13 @@ SELECT eddh_train('few', 'pic', 'jpeg', 'tags', 20, options => '{"epochs": 2, "t
 SELECT eddh_wait(:few);
 SELECT done, quality, split_part(remarks, E'\n', 1) AS remark FROM eddh_jobs WHERE job = :few;
 DELETE FROM pic WHERE id > 20;
+-- What only the worker sees: pictures that cannot be decoded. Their number and an example come with the error.
+CREATE TABLE spoilt AS SELECT id, label, CASE WHEN id % 2 = 0 THEN jpeg ELSE '' END AS jpeg FROM pic;
+SELECT eddh_train('spoilt', 'spoilt', 'jpeg', 'label', 12) AS job \gset spoilt_
+SELECT eddh_wait(:spoilt_job);
+SELECT eddh_train('spoilt', 'spoilt', 'jpeg', 'label', 8) AS job \gset spoilt_
+SELECT eddh_wait(:spoilt_job);
+SELECT count(*) FROM eddh_jobs WHERE model = 'spoilt' AND state = 'failed';
 -- One training of a name at a time.
 \set VERBOSITY sqlstate
 BEGIN;

@@ -144,7 +144,8 @@ ModelImportBackbone(const char *name, const uint8 *onnx, size_t len, Jsonb *opti
 	relation = ModelOpen(MODEL_TABLE_BACKBONE, RowExclusiveLock);
 	snapshot = ModelWriteSnapshot();
 	if (HeapTupleIsValid(ModelRowByName(relation, MODEL_TABLE_BACKBONE, name, snapshot)))
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("backbone \"%s\" already exists", name)));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("backbone \"%s\" already exists", name),
+						errhint("Choose another name; eddh_drop_backbone removes a backbone of yours.")));
 	ModelReleaseSnapshot(snapshot);
 
 	id = ModelNextId();

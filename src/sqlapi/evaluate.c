@@ -57,7 +57,8 @@ AddRow(Evaluation *evaluation, CodedTable *table, VarBit *code, Datum label)
 	if (bits != evaluation->bits)
 		ereport(ERROR,
 				(errcode(ERRCODE_STRING_DATA_LENGTH_MISMATCH), errmsg("codes of different lengths cannot be compared"),
-				 errdetail("One has %d bits, another %d.", evaluation->bits, bits)));
+				 errdetail("One has %d bits, another %d.", evaluation->bits, bits),
+				 errhint("Encode the queries and the database with the same model.")));
 	if (table->rows == table->capacity)
 	{
 		table->capacity = Max(1024, table->capacity * 2);

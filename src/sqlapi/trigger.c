@@ -30,7 +30,8 @@ CheckImageColumn(Relation relation, int column)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("image column \"%s\" of table \"%s\" is of type %s, not bytea", NameStr(attribute->attname),
-						RelationGetRelationName(relation), format_type_be(attribute->atttypid))));
+						RelationGetRelationName(relation), format_type_be(attribute->atttypid)),
+				 errhint(ABOUT_ARGUMENTS)));
 }
 
 static void
@@ -44,7 +45,8 @@ CheckCodeColumn(Relation relation, int column, const ModelInfo *model)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("code column \"%s\" of table \"%s\" is of type %s, not bit(%d)", NameStr(attribute->attname),
-						RelationGetRelationName(relation), format_type_be(attribute->atttypid), model->bits)));
+						RelationGetRelationName(relation), format_type_be(attribute->atttypid), model->bits),
+				 errhint(ABOUT_ARGUMENTS)));
 	if (length >= 0 && (type == BITOID ? length != model->bits : length < model->bits))
 		ereport(ERROR, (errcode(ERRCODE_STRING_DATA_LENGTH_MISMATCH),
 						errmsg("code column \"%s\" of table \"%s\" has %d bits, model \"%s\" has %d",

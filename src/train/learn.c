@@ -8,7 +8,6 @@
 #include "hash/measure.h"
 #include "miscadmin.h"
 #include "model/model.h"
-#include "port/pg_bitutils.h"
 #include "report.h"
 #include "train/dataset.h"
 #include "train/layers.h"
@@ -78,20 +77,20 @@ HasLabel(const hash_labels *labels, size_t row)
 	return false;
 }
 
-static int
-CountClasses(const hash_labels *labels)
+/* Whether there is a label that all rows have: then all are similar, and nothing can be learned. */
+static bool
+HaveCommonLabel(const hash_labels *labels)
 {
-	int count = 0;
-
 	for (int w = 0; w < labels->words; w++)
 	{
-		uint64 any = 0;
+		uint64 all = PG_UINT64_MAX;
 
-		for (size_t row = 0; row < labels->rows; row++)
-			any |= labels->bitmap[row * labels->words + w];
-		count += pg_popcount64(any);
+		for (size_t row = 0; row < labels->rows && all != 0; row++)
+			all &= labels->bitmap[row * labels->words + w];
+		if (all != 0)
+			return true;
 	}
-	return count;
+	return false;
 }
 
 static int
@@ -120,14 +119,10 @@ Split(Training *t)
 	t->n_held = Min(t->n_held, n - Min(n, (size_t) t->job->bits));
 	t->n_train = n - t->n_held;
 	if (t->n_train < (size_t) t->job->bits)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%zu pictures are not enough to train %d bits", t->n_train, t->job->bits),
-			 errdetail(
-				 "%zu pictures could be read; %zu rows have no label; %zu pictures are held out to measure quality.",
-				 data->rows, data->unlabelled, t->n_held),
-			 errhint("Use at least as many pictures as bits.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%zu pictures are not enough to train %d bits", t->n_train, t->job->bits),
+						errdetail("Rows without a label: %zu. %s", data->unlabelled, WorkerSkippedText()),
+						errhint("Use at least as many pictures as bits.")));
 	eddh_rng_seed_stream(&rng, (uint64) t->options->value[OPTION_SEED], SPLIT_STREAM);
 	eddh_rng_shuffle(&rng, n, t->rows);
 	qsort(t->rows, t->n_train, sizeof(uint32), CompareRows);
@@ -136,10 +131,11 @@ Split(Training *t)
 		return;
 	t->labels = DataSetLabels(data, t->n_train, t->rows);
 	t->held_labels = DataSetLabels(data, t->n_held, t->rows + t->n_train);
-	if (CountClasses(t->labels) < 2)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("all pictures that could be read have the same label"),
-						errhint("Learning from labels needs at least two classes.")));
+	if (HaveCommonLabel(t->labels))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("all pictures that could be read have the same label"), errdetail("%s", WorkerSkippedText()),
+				 errhint("Learning from labels needs at least two classes.")));
 	if (data->unlabelled > 0)
 		WorkerRemark("rows without a label, left out: %zu", data->unlabelled);
 }

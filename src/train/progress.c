@@ -101,6 +101,15 @@ WorkerSkipped(const char *example)
 		now_done.skipped_example = MemoryContextStrdup(WorkerContext(), example);
 }
 
+char *
+WorkerSkippedText(void)
+{
+	if (now_done.skipped == 0)
+		return pstrdup("Every picture could be decoded.");
+	return psprintf("Pictures that cannot be decoded: " INT64_FORMAT ", such as %s.", now_done.skipped,
+					now_done.skipped_example);
+}
+
 void
 WorkerRemark(const char *fmt, ...)
 {

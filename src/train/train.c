@@ -25,11 +25,16 @@ PG_FUNCTION_INFO_V1(eddh_train);
 /* Multiply-adds a second and thread, for the estimate in the NOTICE; measured with cnn-s on one core of a small cloud machine. */
 #define MACS_A_SECOND 4e10
 
+/* To decode a byte of a photograph's JPEG; measured on the same machine. */
+#define SECONDS_A_BYTE 6e-8
+
 typedef struct Counts
 {
 	int64 pictures;
 	int64 labelled;
+	int64 bytes; /* of all pictures */
 	bool several_classes;
+	char *common; /* in an array of labels: one that every picture has; NULL: none */
 } Counts;
 
 static const hash_method *
@@ -53,22 +58,46 @@ FindMethod(const char *name, bool has_labels)
 	return method;
 }
 
+/* Pictures that share a label count as similar: where all share one, there is nothing to tell apart. */
+static char *
+CommonLabel(Oid relation, const SubmitColumn *image, const SubmitColumn *label, int64 labelled, MemoryContext context)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql,
+					 "SELECT l.label FROM %s AS t, LATERAL (SELECT DISTINCT e::pg_catalog.text COLLATE \"C\" AS label"
+					 " FROM pg_catalog.unnest(t.%s) AS e WHERE e IS NOT NULL) AS l WHERE t.%s IS NOT NULL"
+					 " GROUP BY l.label HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>=) " INT64_FORMAT
+					 "::pg_catalog.int8 LIMIT 1",
+					 SubmitRelationName(relation), quote_identifier(label->name), quote_identifier(image->name),
+					 labelled);
+	if (SPI_execute(sql.data, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not count the labels of %s", SubmitRelationName(relation));
+	if (SPI_processed == 0)
+		return NULL;
+	return MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+}
+
 /* Runs as the caller, who thereby shows that he may read the columns. */
 static Counts
 Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
 {
 	Counts counts = { 0 };
+	MemoryContext context = CurrentMemoryContext;
 	StringInfoData sql;
+	char *bytes = psprintf("coalesce(pg_catalog.sum(pg_catalog.octet_length(t.%s)), 0)::pg_catalog.int8",
+						   quote_identifier(image->name));
+	bool is_array = label != NULL && OidIsValid(get_element_type(label->type));
 	bool isnull;
 
 	initStringInfo(&sql);
 	if (label == NULL)
-		appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s AS t WHERE t.%s IS NOT NULL",
+		appendStringInfo(&sql, "SELECT pg_catalog.count(*), %s FROM %s AS t WHERE t.%s IS NOT NULL", bytes,
 						 SubmitRelationName(relation), quote_identifier(image->name));
 	else
 	{
 		const char *column = quote_identifier(label->name);
-		bool is_array = OidIsValid(get_element_type(label->type));
 		const char *least =
 			is_array ? "(SELECT pg_catalog.min(e::pg_catalog.text COLLATE \"C\") FROM pg_catalog.unnest(t.%s) AS e)"
 					 : "t.%s::pg_catalog.text COLLATE \"C\"";
@@ -78,9 +107,9 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
 
 		appendStringInfo(
 			&sql,
-			"SELECT pg_catalog.count(*), pg_catalog.count(c.least),"
+			"SELECT pg_catalog.count(*), %s, pg_catalog.count(c.least),"
 			" pg_catalog.min(c.least) OPERATOR(pg_catalog.<>) pg_catalog.max(c.greatest) FROM %s AS t, LATERAL (SELECT ",
-			SubmitRelationName(relation));
+			bytes, SubmitRelationName(relation));
 		appendStringInfo(&sql, least, column);
 		appendStringInfoString(&sql, " AS least, ");
 		appendStringInfo(&sql, greatest, column);
@@ -91,12 +120,15 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
 	if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not count the pictures of %s", SubmitRelationName(relation));
 	counts.pictures = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	counts.bytes = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	if (label != NULL)
 	{
-		counts.labelled = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+		counts.labelled = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
 		counts.several_classes =
-			DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull)) && !isnull;
+			DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &isnull)) && !isnull;
 	}
+	if (is_array && counts.several_classes)
+		counts.common = CommonLabel(relation, image, label, counts.labelled, context);
 	SPI_finish();
 	return counts;
 }
@@ -117,6 +149,13 @@ CheckCounts(Oid relation, const Counts *counts, bool has_labels, int bits)
 						errmsg("all pictures of %s have the same label", SubmitRelationName(relation)),
 						errhint("Learning from labels needs at least two classes; without labels use method \"%s\".",
 								DEFAULT_METHOD_UNLABELLED)));
+	if (counts->common != NULL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("all pictures of %s have the label \"%s\" in common", SubmitRelationName(relation), counts->common),
+			 errdetail("Pictures that share a label count as similar, so there would be nothing to tell apart."),
+			 errhint("Leave that label out, or, without labels, use method \"%s\".", DEFAULT_METHOD_UNLABELLED)));
 }
 
 static void
@@ -169,7 +208,8 @@ Duration(double seconds)
 }
 
 static void
-TellCost(int64 rows, int bits, const ModelBackbone *backbone, const hash_method *method, const TrainOptions *options)
+TellCost(int64 rows, int64 bytes, int bits, const ModelBackbone *backbone, const hash_method *method,
+		 const TrainOptions *options)
 {
 	bool all = method->needs_net && options->value[OPTION_TRAIN_LAYERS] == TRAIN_ALL;
 	double threads = options->value[OPTION_THREADS];
@@ -179,7 +219,8 @@ TellCost(int64 rows, int bits, const ModelBackbone *backbone, const hash_method 
 	double memory = 30e6 + 4.0 * (double) backbone->parameters * (all ? 2 + threads : 1) + n * bits * 16.0 +
 					(all ? n * backbone->features * sizeof(float) : 0);
 	double passes = all ? 4.5 * options->value[OPTION_EPOCHS] : 1;
-	double seconds = 1 + n * (2e-9 * pixels + (double) backbone->macs * passes / (MACS_A_SECOND * threads)) +
+	double seconds = 1 + (double) bytes * SECONDS_A_BYTE +
+					 n * (2e-9 * pixels + (double) backbone->macs * passes / (MACS_A_SECOND * threads)) +
 					 n * options->value[OPTION_EPOCHS] * bits * backbone->features * 3 / MACS_A_SECOND;
 
 	ereport(NOTICE, (errmsg("training on " INT64_FORMAT " pictures begins when this transaction commits", rows),
@@ -239,7 +280,14 @@ eddh_train(PG_FUNCTION_ARGS)
 	image = SubmitFindColumn(images, image_name);
 	SubmitCheckImageColumn(images, &image);
 	if (label_name != NULL)
+	{
 		label = SubmitFindColumn(images, label_name);
+		if (label.number == image.number)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("column \"%s\" of %s cannot be both image and label column", label_name,
+								   SubmitRelationName(images)),
+							errhint("Name the column that tells what a picture shows, or none.")));
+	}
 	counts = Count(images, &image, label_name != NULL ? &label : NULL);
 	CheckCounts(images, &counts, label_name != NULL, bits);
 	rows = label_name != NULL ? counts.labelled : counts.pictures;
@@ -259,6 +307,6 @@ eddh_train(PG_FUNCTION_ARGS)
 		ereport(WARNING, (errmsg("model \"%s\" will be replaced when the job is done", model),
 						  errdetail("Until then the old one serves. Codes stored with it do not fit the new one."),
 						  errhint("Encode them again: eddh_encode_table with options '{\"all\": true}'.")));
-	TellCost(rows, bits, backbone, method, options);
+	TellCost(rows, counts.bytes, bits, backbone, method, options);
 	PG_RETURN_INT64(job);
 }

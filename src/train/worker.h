@@ -40,6 +40,7 @@ extern void WorkerEpoch(int epoch, double loss);
 extern void WorkerLog(const char *measure, int epoch, double value);
 extern void WorkerQuality(double quality);
 extern void WorkerSkipped(const char *example); /* one more picture that cannot be read; the first example is kept */
+extern char *WorkerSkippedText(void);           /* how many those were, as a sentence */
 extern void WorkerRemark(const char *fmt, ...) pg_attribute_printf(1, 2); /* also to the server's log */
 extern void WorkerPosition(int64 position);
 
