@@ -69,7 +69,7 @@ measure(size_t rows, int dim)
 	hash_similarity_options options = { .balance = HASH_BALANCE_RATIO,
 										.sample = hash_similarity_default_sample(rows, dim) };
 	hash_problem problem = { .rows = rows, .dim = dim, .bits = BITS, .features = z, .seed = 1, .values = values };
-	hash_linear linear;
+	hash_head linear;
 	hash_labels *labels;
 	hash_split_normal fit;
 	hash_similarity *s;
@@ -111,7 +111,7 @@ measure(size_t rows, int dim)
 	start = seconds();
 	check(itq->train(&problem, &linear, &err), &err);
 	printf("  itq               %7.2f s\n", seconds() - start);
-	hash_linear_clear(&linear);
+	hash_head_clear(&linear);
 	free(z);
 }
 

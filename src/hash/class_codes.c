@@ -146,7 +146,7 @@ static const hash_param params[] = {
 };
 
 static eddh_code
-train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
+train(const hash_problem *problem, hash_head *linear, eddh_error *err)
 {
 	hash_regression regression = { .bits = problem->bits, .labels = problem->labels };
 	eddh_code code = hash_check_supervised(problem, err);

@@ -415,7 +415,7 @@ run(training *t, eddh_error *err)
 }
 
 static eddh_code
-train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
+train(const hash_problem *problem, hash_head *linear, eddh_error *err)
 {
 	training t = { .problem = problem };
 	eddh_code code = hash_check_supervised(problem, err);

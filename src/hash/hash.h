@@ -9,6 +9,7 @@
 
 #include "common/random.h"
 #include "common/result.h"
+#include "nn/nn.h"
 
 #define HASH_BITS_MIN 8
 #define HASH_BITS_MAX 1024
@@ -71,6 +72,9 @@ typedef struct hash_problem
 	int bits;
 	const float *
 		features; /* rows x dim of the frozen backbone; NULL while the backbone is untrained (then net->features after a warm-up) */
+	/* What the hash layer of a method without a net sees: rows x input_dim; NULL: the features. Kernel values where there are anchors. */
+	const float *inputs;
+	int input_dim;
 	const hash_labels *labels; /* NULL for unsupervised methods */
 	const hash_net *net;       /* NULL for methods that learn a projection only */
 	uint64_t seed;
@@ -87,15 +91,44 @@ typedef struct hash_problem
 	void *arg;
 } hash_problem;
 
-/* A linear map learned on fixed features: u = w z + b. Filled by methods without a net; empty (w NULL) where the net itself learned. */
-typedef struct hash_linear
+/*
+ * What a method without a net learned of fixed inputs z (dim numbers): u = w z + b, or a function of that. Empty (w NULL) where the net itself learned.
+ * head.c makes a network of it, which is what is stored, encodes and is exported.
+ */
+typedef struct hash_head
 {
 	int dim, bits;
-	float *w; /* bits x dim */
-	float *b; /* bits */
-} hash_linear;
+	int units;    /* rows of w and b: bits, with codes the classes */
+	float *w;     /* units x dim */
+	float *b;     /* units */
+	bool sine;    /* u = sin(w z + b) */
+	float *codes; /* units x bits of +-1, or NULL: u = the code of the unit with the largest w z + b */
+} hash_head;
 
-extern void hash_linear_clear(hash_linear *linear);
+/* Room for w, b and, if asked for, codes; all zero. */
+extern eddh_code hash_head_create(int dim, int bits, int units, bool codes, hash_head *head, eddh_error *err);
+extern void hash_head_clear(hash_head *head);
+
+/* From inputs (dim) to u (bits). */
+extern eddh_code hash_head_graph(const hash_head *head, nn_graph **out, eddh_error *err);
+
+/* ---- Kernel anchors (anchors.c) ---- */
+
+/* Inputs as a kernel sees them: exp(-gamma |x - a|^2), one number an anchor. They are part of the model: nn_graph_rbf. */
+typedef struct hash_anchors
+{
+	int dim, count;
+	float *rows; /* count x dim */
+	double gamma;
+} hash_anchors;
+
+/*
+ * count rows of the features at random (all where there are fewer), gamma = 1 / (2 (width x median distance of two anchors)^2).
+ * EDDH_NUMERIC: the anchors are all equal, or not finite.
+ */
+extern eddh_code hash_anchors_draw(size_t rows, int dim, const float *features, int count, double width, uint64_t seed,
+								   hash_anchors *out, eddh_error *err);
+extern void hash_anchors_clear(hash_anchors *anchors);
 
 typedef struct hash_method
 {
@@ -105,10 +138,12 @@ typedef struct hash_method
 	const char *notes; /* peculiarities */
 	bool needs_labels;
 	bool needs_net;
+	bool no_anchors;          /* learns from the features themselves, never from kernel values */
+	int anchors_standard;     /* anchors where the user does not say: 0 = a linear hash layer */
 	const hash_param *params; /* ends with a NULL name */
 	/* What can be said before a picture is read; train() says the same. NULL: nothing. untrained: problem->features would be NULL. */
 	eddh_code (*check)(int bits, int dim, int epochs, bool untrained, eddh_error *err);
-	eddh_code (*train)(const hash_problem *problem, hash_linear *linear, eddh_error *err);
+	eddh_code (*train)(const hash_problem *problem, hash_head *linear, eddh_error *err);
 } hash_method;
 
 /* The table (methods.c): i-th method or NULL; by name or NULL. */

@@ -6,14 +6,14 @@
  */
 #include "hash/itq.h"
 
+#include "hash/components.h"
 #include "hash/linalg.h"
 #include "hash/private.h"
 #include "nn/gemm.h"
 
 #include <string.h>
 
-#define COVARIANCE_COST 2e11 /* multiply-adds; more rows than that buys are sampled */
-#define BLOCK           512
+#define BLOCK 512
 
 enum
 {
@@ -24,110 +24,6 @@ static const hash_param params[] = {
 	[PARAM_ITERATIONS] = { "iterations", 50, 1, 1000, NULL, "alternations of codes and rotation", .whole = true },
 	{ NULL },
 };
-
-/* ---- Principal components ---- */
-
-typedef struct components
-{
-	double *mean;       /* dim */
-	double *covariance; /* dim x dim */
-	double *values;     /* bits */
-	double *vectors;    /* bits x dim */
-} components;
-
-static void
-components_free(components *c)
-{
-	free(c->mean);
-	free(c->covariance);
-	free(c->values);
-	free(c->vectors);
-}
-
-static eddh_code
-mean_of_rows(const hash_problem *problem, double *mean, eddh_error *err)
-{
-	size_t d = problem->dim;
-
-	for (size_t i = 0; i < problem->rows; i++)
-	{
-		double check = 0;
-
-		for (size_t j = 0; j < d; j++)
-		{
-			mean[j] += problem->features[i * d + j] / (double) problem->rows;
-			check += fabs(problem->features[i * d + j]);
-		}
-		if (!isfinite(check))
-			return eddh_fail(err, EDDH_NUMERIC, "features of row %zu are not finite", i);
-	}
-	return EDDH_OK;
-}
-
-/* Products of centred rows in float, a block at a time, sums of blocks in double. Rows are taken at equal steps where all are too many. */
-static eddh_code
-covariance_of_rows(const hash_problem *problem, const double *mean, double *covariance, eddh_error *err)
-{
-	size_t d = problem->dim;
-	double affordable = COVARIANCE_COST / ((double) d * (double) d);
-	size_t rows = (double) problem->rows > affordable ? (size_t) affordable : problem->rows;
-	float *block = hash_alloc(BLOCK, d, sizeof *block);
-	float *product = hash_alloc(d, d, sizeof *product);
-	eddh_code code = EDDH_OK;
-
-	if (block == NULL || product == NULL)
-		code = hash_no_memory(err, "the covariance of features");
-	for (size_t first = 0; code == EDDH_OK && first < rows; first += BLOCK)
-	{
-		size_t count = rows - first < BLOCK ? rows - first : BLOCK;
-
-		if (eddh_stopped(problem->stop))
-		{
-			code = eddh_fail(err, EDDH_STOPPED, "stopped");
-			break;
-		}
-		for (size_t i = 0; i < count; i++)
-		{
-			size_t row = (size_t) ((double) (first + i) / (double) rows * (double) problem->rows);
-
-			for (size_t j = 0; j < d; j++)
-				block[i * d + j] = (float) (problem->features[row * d + j] - mean[j]);
-		}
-		nn_gemm(true, false, d, d, count, 1, block, d, block, d, 0, product, d);
-		for (size_t i = 0; i < d * d; i++)
-			covariance[i] += product[i];
-	}
-	for (size_t i = 0; i < d * d && code == EDDH_OK; i++)
-		covariance[i] /= (double) rows;
-	free(block);
-	free(product);
-	return code;
-}
-
-static eddh_code
-find_components(const hash_problem *problem, components *c, eddh_error *err)
-{
-	size_t d = problem->dim, k = problem->bits;
-	double size = 0; /* of the mean, to tell variance from rounding */
-	eddh_code code;
-
-	c->mean = hash_alloc(d, 1, sizeof *c->mean);
-	c->covariance = hash_alloc(d, d, sizeof *c->covariance);
-	c->values = hash_alloc(k, 1, sizeof *c->values);
-	c->vectors = hash_alloc(k, d, sizeof *c->vectors);
-	if (c->mean == NULL || c->covariance == NULL || c->values == NULL || c->vectors == NULL)
-		return hash_no_memory(err, "principal components");
-	code = mean_of_rows(problem, c->mean, err);
-	if (code == EDDH_OK)
-		code = covariance_of_rows(problem, c->mean, c->covariance, err);
-	if (code == EDDH_OK)
-		code = hash_eigen_top(d, c->covariance, k, problem->seed, c->values, c->vectors, problem->stop, err);
-	for (size_t j = 0; j < d; j++)
-		size += c->mean[j] * c->mean[j];
-	if (code == EDDH_OK && !(c->values[0] > 1e-12 * size))
-		code = eddh_fail(err, EDDH_NUMERIC, "all features are equal");
-	return code;
-}
 
 /* ---- Rotation ---- */
 
@@ -196,20 +92,20 @@ rotate(const hash_problem *problem, const float *v, double *rotation, eddh_error
 
 /* w = R^T W (bits x dim), b = -w mean. */
 static eddh_code
-compose(const hash_problem *problem, const components *c, const double *rotation, hash_linear *linear, eddh_error *err)
+compose(const hash_problem *problem, const hash_components *c, const double *rotation, hash_head *linear,
+		eddh_error *err)
 {
 	size_t d = problem->dim, k = problem->bits;
 	double *w = hash_alloc(k, d, sizeof *w);
+	eddh_code code;
 
-	linear->dim = problem->dim;
-	linear->bits = problem->bits;
-	linear->w = hash_alloc(k, d, sizeof *linear->w);
-	linear->b = hash_alloc(k, 1, sizeof *linear->b);
-	if (w == NULL || linear->w == NULL || linear->b == NULL)
+	if (w == NULL)
+		return hash_no_memory(err, "the hash layer");
+	code = hash_head_create(problem->dim, problem->bits, problem->bits, false, linear, err);
+	if (code != EDDH_OK)
 	{
 		free(w);
-		hash_linear_clear(linear);
-		return hash_no_memory(err, "the hash layer");
+		return code;
 	}
 	nn_dgemm(true, false, k, d, k, 1, rotation, k, c->vectors, d, 0, w, d);
 	for (size_t i = 0; i < k; i++)
@@ -238,11 +134,11 @@ check(int bits, int dim, int epochs, bool untrained, eddh_error *err)
 }
 
 static eddh_code
-train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
+train(const hash_problem *problem, hash_head *linear, eddh_error *err)
 {
 	size_t d = problem->dim, k = problem->bits;
-	components c = { 0 };
-	hash_linear projection = { 0 };
+	hash_components c = { 0 };
+	hash_head projection = { 0 };
 	double *rotation = NULL;
 	float *v = NULL;
 	eddh_code code;
@@ -256,7 +152,7 @@ train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
 	if (problem->rows < 2)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "ITQ needs at least 2 rows, not %zu", problem->rows);
 	hash_progress(problem, "components", 0, 1);
-	code = find_components(problem, &c, err);
+	code = hash_components_find(problem, problem->bits, &c, err);
 	if (code == EDDH_OK)
 	{
 		rotation = hash_alloc(k, k, sizeof *rotation);
@@ -280,8 +176,8 @@ train(const hash_problem *problem, hash_linear *linear, eddh_error *err)
 	}
 	if (code == EDDH_OK)
 		code = compose(problem, &c, rotation, linear, err);
-	hash_linear_clear(&projection);
-	components_free(&c);
+	hash_head_clear(&projection);
+	hash_components_clear(&c);
 	free(rotation);
 	free(v);
 	return code;
@@ -296,6 +192,7 @@ const hash_method hash_itq_method = {
 		"Needs no labels, and at most as many bits as the features have dimensions. The covariance of very many rows is taken from every m-th of them.",
 	.needs_labels = false,
 	.needs_net = false,
+	.no_anchors = true,
 	.params = params,
 	.check = check,
 	.train = train,

@@ -7,9 +7,8 @@
 #include <string.h>
 
 static const hash_method *const methods[] = {
-	&hash_eddh_method,
-	&hash_itq_method,
-	&hash_class_codes_method,
+	&hash_eddh_method, &hash_sh_method,         &hash_itq_method,         &hash_ksh_method,
+	&hash_sdh_method,  &hash_classifier_method, &hash_class_codes_method,
 };
 
 const hash_method *
@@ -105,16 +104,8 @@ hash_say(const hash_problem *problem, const char *fmt, ...)
 	problem->say(problem->arg, message);
 }
 
-void
-hash_linear_clear(hash_linear *linear)
-{
-	free(linear->w);
-	free(linear->b);
-	memset(linear, 0, sizeof *linear);
-}
-
-eddh_code
-hash_check_supervised(const hash_problem *problem, eddh_error *err)
+static eddh_code
+check_labels(const hash_problem *problem, eddh_error *err)
 {
 	const hash_labels *labels = problem->labels;
 	int first = -1;
@@ -126,8 +117,6 @@ hash_check_supervised(const hash_problem *problem, eddh_error *err)
 						 problem->bits);
 	if (labels == NULL || labels->rows != problem->rows)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "this method needs the labels of all rows");
-	if (problem->net == NULL)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "this method needs a network to train");
 	for (size_t i = 0; i < problem->rows; i++)
 	{
 		int label = hash_labels_next(labels, i, 0);
@@ -144,6 +133,26 @@ hash_check_supervised(const hash_problem *problem, eddh_error *err)
 	if (!several)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "all labelled rows are of one class");
 	return EDDH_OK;
+}
+
+eddh_code
+hash_check_supervised(const hash_problem *problem, eddh_error *err)
+{
+	eddh_code code = check_labels(problem, err);
+
+	if (code == EDDH_OK && problem->net == NULL)
+		code = eddh_fail(err, EDDH_BAD_ARGUMENT, "this method needs a network to train");
+	return code;
+}
+
+eddh_code
+hash_check_labelled(const hash_problem *problem, eddh_error *err)
+{
+	eddh_code code = check_labels(problem, err);
+
+	if (code == EDDH_OK && hash_inputs_of(problem).z == NULL)
+		code = eddh_fail(err, EDDH_BAD_ARGUMENT, "this method needs features of a trained backbone");
+	return code;
 }
 
 eddh_code

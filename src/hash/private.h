@@ -79,14 +79,34 @@ extern eddh_code hash_class_codes_gradient(void *arg, int n, const uint32_t *row
  */
 #define HASH_GRADIENT_LENGTH 16.0
 
-/* Refuses what no supervised method can learn from: no labels, no net, one class only, fewer rows than asked. */
+/* Refuses what no supervised method can learn from: no labels, one class only; the first also: no net, the second: no inputs. */
 extern eddh_code hash_check_supervised(const hash_problem *problem, eddh_error *err);
+extern eddh_code hash_check_labelled(const hash_problem *problem, eddh_error *err);
+
+/* What the hash layer of a method without a net sees. */
+typedef struct hash_inputs
+{
+	const float *z;
+	int dim;
+} hash_inputs;
+
+static inline hash_inputs
+hash_inputs_of(const hash_problem *problem)
+{
+	if (problem->inputs != NULL)
+		return (hash_inputs){ problem->inputs, problem->input_dim };
+	return (hash_inputs){ problem->features, problem->dim };
+}
 
 /* ---- The methods ---- */
 
 extern const hash_method hash_eddh_method;
 extern const hash_method hash_itq_method;
 extern const hash_method hash_class_codes_method;
+extern const hash_method hash_classifier_method;
+extern const hash_method hash_ksh_method;
+extern const hash_method hash_sdh_method;
+extern const hash_method hash_sh_method;
 
 /* A remark for the user, printf-like; does nothing without problem->say. */
 extern void hash_say(const hash_problem *problem, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

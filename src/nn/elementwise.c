@@ -164,6 +164,10 @@ unary(nn_unary f, float a, float b, float x)
 			return x * clip(x * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f);
 		case NN_TANH:
 			return tanhf(x);
+		case NN_EXP:
+			return expf(x);
+		case NN_SIN:
+			return sinf(x);
 	}
 	return x;
 }
@@ -212,6 +216,14 @@ nn_unary_backward(nn_unary f, float a, float b, size_t count, const float *x, co
 		case NN_TANH:
 			for (size_t i = 0; i < count; i++)
 				dx[i] = dy[i] * (1.0f - y[i] * y[i]);
+			break;
+		case NN_EXP:
+			for (size_t i = 0; i < count; i++)
+				dx[i] = dy[i] * y[i];
+			break;
+		case NN_SIN:
+			for (size_t i = 0; i < count; i++)
+				dx[i] = dy[i] * cosf(x[i]);
 			break;
 	}
 }

@@ -39,6 +39,8 @@ typedef enum nn_op
 	NN_OP_FLATTEN,  /* the rest are views: same floats, other shape */
 	NN_OP_RESHAPE,  /* dim */
 	NN_OP_IDENTITY, /* Identity, Dropout */
+	NN_OP_EXP,
+	NN_OP_SIN,
 	NN_OP_COUNT
 } nn_op;
 

@@ -89,7 +89,9 @@ typedef enum nn_unary
 	NN_SIGMOID,
 	NN_HARDSIGMOID, /* max(0, min(1, a x + b)) */
 	NN_HARDSWISH,
-	NN_TANH
+	NN_TANH,
+	NN_EXP,
+	NN_SIN
 } nn_unary;
 
 extern void nn_unary_forward(nn_unary f, float a, float b, size_t count, const float *x, float *y);

@@ -81,6 +81,16 @@ extern eddh_code nn_graph_cnn_s(uint64_t seed, nn_graph **out, eddh_error *err);
 extern eddh_code nn_graph_dense(size_t inputs, size_t outputs, uint64_t seed, const float *w, const float *b,
 								nn_graph **out, eddh_error *err);
 
+/*
+ * Inputs to kernel values: exp(-gamma |x - a|^2) for each row a of anchors (count x inputs), as Add, Mul, Gemm, Concat, Gemm, Exp. Distances are taken
+ * from the anchors' mean, so that float does not cancel.
+ */
+extern eddh_code nn_graph_rbf(size_t inputs, size_t count, const float *anchors, double gamma, nn_graph **out,
+							  eddh_error *err);
+
+/* One layer without weights; op is "Sin" or "Softmax" (over all inputs). */
+extern eddh_code nn_graph_function(size_t inputs, const char *op, nn_graph **out, eddh_error *err);
+
 /* ---- ONNX (onnx_walk.c, onnx_read.c, onnx_write.c) ---- */
 
 typedef struct nn_limits

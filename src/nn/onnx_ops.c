@@ -90,6 +90,18 @@ read_tanh(onnx_reader *reader, const Onnx__NodeProto *proto)
 	return read_simple(reader, proto, &(nn_node){ .op = NN_OP_TANH });
 }
 
+static eddh_code
+read_exp(onnx_reader *reader, const Onnx__NodeProto *proto)
+{
+	return read_simple(reader, proto, &(nn_node){ .op = NN_OP_EXP });
+}
+
+static eddh_code
+read_sin(onnx_reader *reader, const Onnx__NodeProto *proto)
+{
+	return read_simple(reader, proto, &(nn_node){ .op = NN_OP_SIN });
+}
+
 /* An axis of the batched tensor as one of the sample's: 1 -> 0. */
 static bool
 sample_axis(int64_t axis, int ndim, int *out)
@@ -281,6 +293,7 @@ static const operator operators[] = {
 	{ "Constant", read_constant, "value value_float value_floats value_int value_ints" },
 	{ "Conv", nn_onnx_read_conv, "auto_pad dilations group kernel_shape pads strides" },
 	{ "Dropout", read_identity, "ratio seed" },
+	{ "Exp", read_exp, "" },
 	{ "Flatten", read_flatten, "axis" },
 	{ "Gemm", nn_onnx_read_gemm, "alpha beta transA transB" },
 	{ "GlobalAveragePool", read_global_avgpool, "" },
@@ -294,6 +307,7 @@ static const operator operators[] = {
 	{ "Relu", read_relu, "" },
 	{ "Reshape", read_reshape, "allowzero" },
 	{ "Sigmoid", read_sigmoid, "" },
+	{ "Sin", read_sin, "" },
 	{ "Softmax", read_softmax, "axis" },
 	{ "Tanh", read_tanh, "" },
 };

@@ -25,6 +25,8 @@ backward_reads_input(uint32_t op)
 		case NN_OP_HARDSIGMOID:
 		case NN_OP_HARDSWISH:
 		case NN_OP_TANH:
+		case NN_OP_EXP:
+		case NN_OP_SIN:
 			return true;
 		default:
 			return false;
@@ -46,6 +48,8 @@ backward_reads_output(uint32_t op, nn_act act)
 		case NN_OP_HARDSIGMOID:
 		case NN_OP_HARDSWISH:
 		case NN_OP_TANH:
+		case NN_OP_EXP:
+		case NN_OP_SIN:
 		case NN_OP_SOFTMAX:
 			return true;
 		default:

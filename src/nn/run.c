@@ -81,6 +81,10 @@ unary_of(uint32_t op)
 			return NN_HARDSIGMOID;
 		case NN_OP_HARDSWISH:
 			return NN_HARDSWISH;
+		case NN_OP_EXP:
+			return NN_EXP;
+		case NN_OP_SIN:
+			return NN_SIN;
 		default:
 			return NN_TANH;
 	}
@@ -218,6 +222,8 @@ forward_step(const run *r, const nn_step *step)
 		case NN_OP_HARDSIGMOID:
 		case NN_OP_HARDSWISH:
 		case NN_OP_TANH:
+		case NN_OP_EXP:
+		case NN_OP_SIN:
 			nn_unary_forward(unary_of(node->op), node->p[0], node->p[1], all, x, y);
 			break;
 		case NN_OP_SOFTMAX:
@@ -416,6 +422,8 @@ backward_step(const run *r, const nn_step *step)
 		case NN_OP_HARDSIGMOID:
 		case NN_OP_HARDSWISH:
 		case NN_OP_TANH:
+		case NN_OP_EXP:
+		case NN_OP_SIN:
 			nn_unary_backward(unary_of(node->op), node->p[0], node->p[1], all, x, y, dy, dx);
 			break;
 		case NN_OP_SOFTMAX:

@@ -30,6 +30,8 @@ static const char *const op_names[NN_OP_COUNT] = {
 	[NN_OP_FLATTEN] = "Flatten",
 	[NN_OP_RESHAPE] = "Reshape",
 	[NN_OP_IDENTITY] = "Identity",
+	[NN_OP_EXP] = "Exp",
+	[NN_OP_SIN] = "Sin",
 };
 
 const char *
@@ -352,6 +354,8 @@ nn_shape_infer(nn_graph *graph, nn_node *node, eddh_error *err)
 		case NN_OP_HARDSWISH:
 		case NN_OP_TANH:
 		case NN_OP_IDENTITY:
+		case NN_OP_EXP:
+		case NN_OP_SIN:
 			return same_shape(graph, node, err);
 		case NN_OP_COUNT:
 			break;

@@ -35,6 +35,7 @@ typedef struct Training
 	uint32 *rows; /* of the data set: n_train, then n_held */
 	size_t n_train, n_held;
 	hash_labels *labels, *held_labels; /* NULL without labels */
+	nn_graph *kernel;                  /* features to kernel values; NULL: the hash layer sees the features */
 	double quality;
 } Training;
 
@@ -175,6 +176,37 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 	return SpoolMap(spool);
 }
 
+/* Anchors, and every sample's kernel values in the place of its features. */
+static void
+ComputeKernel(Training *t, NetSource *source)
+{
+	int count = TrainOptionsAnchors(t->options, t->method);
+	hash_anchors anchors;
+	eddh_error err;
+
+	EDDH_CHECK(hash_anchors_draw(t->n_train, (int) source->dim, source->features, count,
+								 t->options->value[OPTION_KERNEL_WIDTH], (uint64_t) t->options->value[OPTION_SEED],
+								 &anchors, &err),
+			   &err, NULL);
+	EDDH_CHECK(nn_graph_rbf(source->dim, anchors.count, anchors.rows, anchors.gamma, &t->kernel, &err), &err, NULL);
+	source->features = ComputeOnce(t, t->kernel, source, "compute kernel");
+	source->dim = anchors.count;
+	hash_anchors_clear(&anchors);
+}
+
+/* What is stored after the trunk: kernel and hash layer. */
+static const nn_graph *
+Head(const Training *t, const nn_graph *learned)
+{
+	nn_graph *joined;
+	eddh_error err;
+
+	if (t->kernel == NULL)
+		return learned;
+	EDDH_CHECK(nn_graph_join(t->kernel, learned, &joined, &err), &err, NULL);
+	return joined;
+}
+
 /* ---- Callbacks of the method ---- */
 
 static void
@@ -298,7 +330,7 @@ TrainRun(void)
 	hash_problem problem = {
 		.bits = bits, .stop = &WorkerStop, .log = Log, .say = Say, .progress = Progress, .arg = &t
 	};
-	hash_linear linear = { 0 };
+	hash_head head = { 0 };
 	Net *net = NULL;
 	eddh_error err;
 
@@ -334,30 +366,35 @@ TrainRun(void)
 	if (!t.backbone->trained && features != NULL)
 		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", t.backbone->name);
 
+	if (TrainOptionsAnchors(t.options, t.method) > 0)
+		ComputeKernel(&t, &source);
+
 	problem.rows = t.n_train;
 	problem.dim = (int) dim;
 	problem.features = features;
+	problem.inputs = t.kernel != NULL ? source.features : features;
+	problem.input_dim = t.kernel != NULL ? (int) source.dim : (int) dim;
 	problem.labels = t.labels;
 	problem.seed = seed;
 	problem.epochs = (int) t.options->value[OPTION_EPOCHS];
 	problem.values = t.options->method;
 	if (t.method->needs_net)
 	{
-		learner = LayersLearner(&layers, dim, bits, seed);
+		learner = LayersLearner(&layers, t.kernel != NULL ? source.dim : dim, bits, seed);
 		net = NetCreate(learner, &source, t.n_train, layers.pretrained_nodes,
 						t.backbone->trained ? PRETRAINED_FACTOR : 1.0, layers.features, t.options);
 		nn_graph_free(learner);
 		problem.net = NetHash(net);
 	}
-	if (t.method->train(&problem, &linear, &err) != EDDH_OK)
+	if (t.method->train(&problem, &head, &err) != EDDH_OK)
 		WorkerRaise(&err, NULL);
 	if (net == NULL)
 	{
-		EDDH_CHECK(nn_graph_dense(dim, bits, 0, linear.w, linear.b, &learner, &err), &err, NULL);
+		EDDH_CHECK(hash_head_graph(&head, &learner, &err), &err, NULL);
 		net = NetCreate(learner, &source, t.n_train, INT_MAX, 0, NULL, t.options);
 		nn_graph_free(learner);
 	}
 	Measure(&t, net);
-	Store(&t, &layers, NetGraph(net));
+	Store(&t, &layers, Head(&t, NetGraph(net)));
 	NetFree(net);
 }

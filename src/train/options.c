@@ -21,6 +21,12 @@ int TrainThreads = 2;
 static const hash_param general[OPTION_COUNT + 1] = {
 	[OPTION_TRAIN_LAYERS] = { "train_layers", TRAIN_HASH, 0, 0, "hash|fc|all",
 							  "what is learned: the hash layer alone, with the fully connected layers before it, or the whole network" },
+	[OPTION_HEAD] = { "head", HEAD_AUTO, 0, 0, "auto|linear|anchors",
+					  "what the hash layer sees: the features, or their kernel values to anchors; auto: as the method's paper" },
+	[OPTION_ANCHORS] = { "anchors", 0, 0, 20000, NULL, "anchors of the kernel; 0: as the method's paper, or 1000",
+						 .whole = true },
+	[OPTION_KERNEL_WIDTH] = { "kernel_width", 1, 1e-3, 1e3, NULL,
+							  "spread of the kernel, times the median distance of two anchors" },
 	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL, "passes over the pictures; an untrained backbone: 12",
 						.whole = true },
 	[OPTION_BATCH] = { "batch", 128, 1, 4096, NULL, "pictures in a mini-batch", .whole = true },
@@ -153,6 +159,14 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 		else if (token == WJB_VALUE)
 			ReadOne(options, method, key, &value);
 	}
+	if (options->value[OPTION_HEAD] == HEAD_ANCHORS && method->no_anchors)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("method %s learns from the features themselves and has no anchors", method->name)));
+	if (options->value[OPTION_HEAD] == HEAD_ANCHORS && method->needs_net &&
+		options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("anchors stand between fixed features and the hash layer: only that can be learned"),
+						errhint("Use train_layers \"hash\", which needs a backbone that is trained.")));
 	if (options->value[OPTION_RATE_LAST] == 0)
 		options->value[OPTION_RATE_LAST] = options->value[OPTION_RATE] * RATE_FALL;
 	return options;
@@ -176,6 +190,22 @@ WriteOne(StringInfo json, const hash_param *param, double value)
 		else
 			escape_json(json, choice);
 	}
+}
+
+/* Anchors where neither the user nor the method says how many. */
+#define ANCHORS_STANDARD 1000
+
+int
+TrainOptionsAnchors(const TrainOptions *options, const hash_method *method)
+{
+	TrainHead head = (TrainHead) options->value[OPTION_HEAD];
+	int anchors = (int) options->value[OPTION_ANCHORS];
+
+	if (head == HEAD_LINEAR || (head == HEAD_AUTO && method->anchors_standard == 0))
+		return 0;
+	if (anchors > 0)
+		return anchors;
+	return method->anchors_standard > 0 ? method->anchors_standard : ANCHORS_STANDARD;
 }
 
 Datum

@@ -7,6 +7,9 @@
 typedef enum TrainOption
 {
 	OPTION_TRAIN_LAYERS,
+	OPTION_HEAD,
+	OPTION_ANCHORS,
+	OPTION_KERNEL_WIDTH,
 	OPTION_EPOCHS,
 	OPTION_BATCH,
 	OPTION_RATE,
@@ -30,6 +33,14 @@ typedef enum TrainLayers
 	TRAIN_ALL
 } TrainLayers;
 
+/* Values of OPTION_HEAD. */
+typedef enum TrainHead
+{
+	HEAD_AUTO,
+	HEAD_LINEAR,
+	HEAD_ANCHORS
+} TrainHead;
+
 typedef struct TrainOptions
 {
 	double value[OPTION_COUNT];
@@ -44,6 +55,9 @@ extern const hash_param *TrainOptionsGeneral(void);
  * range: 22023, naming it and its range.
  */
 extern TrainOptions *TrainOptionsRead(Datum options, const hash_method *method, bool backbone_trained);
+
+/* Anchors before the hash layer; 0: none. */
+extern int TrainOptionsAnchors(const TrainOptions *options, const hash_method *method);
 
 /* All of them, defaults included, as a jsonb object: what the job and the model keep. Reading it again gives the same values. */
 extern Datum TrainOptionsWrite(const TrainOptions *options, const hash_method *method);

@@ -150,6 +150,12 @@ random_node(eddh_rng *rng, const nn_graph *graph, uint32_t in_index, uint32_t *o
 		case NN_OP_SCALE:
 			node->w_count = node->b_count = (uint64_t) in->dim[0];
 			return true;
+		case NN_OP_EXP:
+			/* Of what is bounded, or it explodes. */
+			return in->producer != NN_NO_TENSOR &&
+				   (graph->nodes[in->producer].op == NN_OP_CLIP || graph->nodes[in->producer].op == NN_OP_HARDSIGMOID ||
+					graph->nodes[in->producer].op == NN_OP_SIGMOID || graph->nodes[in->producer].op == NN_OP_SIN ||
+					graph->nodes[in->producer].op == NN_OP_TANH);
 		case NN_OP_HARDSIGMOID:
 			node->p[0] = 0.3f;
 			node->p[1] = 0.4f;

@@ -126,6 +126,10 @@ naive_unary(nn_unary f, float a, float b, float x)
 			return isnan(x) ? x : (float) (x * fmax(0.0, fmin(1.0, (double) x / 6.0 + 0.5)));
 		case NN_TANH:
 			return (float) tanh(x);
+		case NN_EXP:
+			return (float) exp(x);
+		case NN_SIN:
+			return (float) sin(x);
 	}
 	return 0.0f;
 }

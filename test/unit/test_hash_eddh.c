@@ -258,7 +258,7 @@ eddh_learns_in_every_variant(void **state)
 		{
 			for (int sampled = 0; sampled <= 1; sampled++)
 			{
-				hash_linear linear;
+				hash_head linear;
 				double before;
 				eddh_error err;
 				trained t;
@@ -292,7 +292,7 @@ eddh_learns_in_every_variant(void **state)
 static void
 an_untrained_network_is_warmed_up(void **state)
 {
-	hash_linear linear;
+	hash_head linear;
 	eddh_error err;
 	trained t;
 
@@ -314,7 +314,7 @@ an_untrained_network_is_warmed_up(void **state)
 static void
 class_codes_learn(void **state)
 {
-	hash_linear linear;
+	hash_head linear;
 	eddh_error err;
 	trained t;
 
@@ -379,7 +379,7 @@ gradients_have_one_size(void **state)
 {
 	for (int method = 0; method < 2; method++)
 	{
-		hash_linear linear;
+		hash_head linear;
 		eddh_error err;
 		trained t;
 
@@ -395,7 +395,7 @@ gradients_have_one_size(void **state)
 static void
 the_same_seed_gives_the_same_weights(void **state)
 {
-	hash_linear linear;
+	hash_head linear;
 	eddh_error err;
 	trained a, b, c;
 
@@ -422,7 +422,7 @@ static void
 bad_problems_end_cleanly(void **state)
 {
 	const hash_method *eddh = hash_method_find("eddh");
-	hash_linear linear;
+	hash_head linear;
 	eddh_error err;
 	trained t;
 	int polls;

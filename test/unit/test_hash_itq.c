@@ -68,7 +68,7 @@ log_error(void *arg, const char *measure, int step, double value)
 }
 
 static double
-map_of(const hash_labels *labels, const float *z, const hash_linear *linear)
+map_of(const hash_labels *labels, const float *z, const hash_head *linear)
 {
 	uint8_t codes[ROWS * BITS / 8];
 	hash_ranking ranking = { .bits = BITS,
@@ -109,7 +109,7 @@ codes_keep_neighbours(void **state)
 	hash_problem problem = {
 		.rows = ROWS, .dim = DIM, .bits = BITS, .features = z, .seed = 9, .values = values, .log = log_error, .arg = &c
 	};
-	hash_linear linear, again;
+	hash_head linear, again;
 	eddh_error err;
 
 	assert_int_equal(hash_param_count(itq), 1);
@@ -121,8 +121,8 @@ codes_keep_neighbours(void **state)
 	assert_memory_equal(linear.b, again.b, BITS * sizeof *linear.b);
 	/* Six classes well apart: chance is 1/6. */
 	assert_true(map_of(labels, z, &linear) > 0.8);
-	hash_linear_clear(&linear);
-	hash_linear_clear(&again);
+	hash_head_clear(&linear);
+	hash_head_clear(&again);
 	assert_null(linear.w);
 
 	problem.bits = DIM + 1;

@@ -386,7 +386,7 @@ elementwise_body(void)
 		bool act = i % 7 < 3;
 
 		t.act = (nn_act){ (nn_act_kind) (i % 7 % 3), -0.5f, 1.0f };
-		t.unary = (nn_unary) ((i % 7 + 1) % 4);
+		t.unary = (nn_unary) ((i % 7 + 1) % 6);
 		describe(&t, act ? "activation" : "unary");
 		t.y_count = count;
 		t.x = random_buffer(&rng, count);
