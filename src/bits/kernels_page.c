@@ -12,10 +12,11 @@ portable_at(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *b
 	return page_at(words, n, query, blocks, at, slots, next, ahead);
 }
 
-static void
-portable_distances(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t *out)
+static uint32_t
+portable_within(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t radius,
+				uint16_t *slots, const char *ahead)
 {
-	page_distances(words, n, query, blocks, out);
+	return page_within(words, n, query, blocks, radius, slots, ahead);
 }
 
 static void
@@ -31,8 +32,7 @@ always(void)
 	return true;
 }
 
-static const bits_page_kernel portable_kernel = { "portable", always, portable_at, portable_distances,
-												  portable_bounds };
+static const bits_page_kernel portable_kernel = { "portable", always, portable_at, portable_within, portable_bounds };
 
 const bits_page_kernel *
 bits_page_kernel_at(size_t i)
@@ -69,10 +69,11 @@ bits_page_at(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *
 	return kernel()->at(words, n, query, blocks, at, slots, next, ahead != NULL ? ahead : (const char *) blocks);
 }
 
-void
-bits_page_distances(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t *out)
+uint32_t
+bits_page_within(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t radius,
+				 uint16_t *slots, const void *ahead)
 {
-	kernel()->distances(words, n, query, blocks, out);
+	return kernel()->within(words, n, query, blocks, radius, slots, ahead != NULL ? ahead : (const char *) blocks);
 }
 
 void

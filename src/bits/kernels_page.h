@@ -33,9 +33,12 @@ bits_page_word(uint32_t words, uint32_t i, uint32_t w)
 extern uint32_t bits_page_at(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t at,
 							 uint16_t *slots, uint32_t *next, const void *ahead);
 
-/* out[i] = distance of code i from the query, i < n; out has room for 8 * bits_page_blocks(n). */
-extern void bits_page_distances(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks,
-								uint32_t *out);
+/*
+ * Codes of a page at most `radius` from the query: their numbers go to slots (room for n), ascending, their count is returned.
+ * `ahead` as above.
+ */
+extern uint32_t bits_page_within(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks,
+								 uint32_t radius, uint16_t *slots, const void *ahead);
 
 /*
  * Lower bounds on the distance from the query to every code of n sets. Set i is described by a centre, the AND and the OR of its
@@ -53,7 +56,8 @@ typedef struct bits_page_kernel
 	bool (*supported)(void);
 	uint32_t (*at)(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t at,
 				   uint16_t *slots, uint32_t *next, const char *ahead);
-	void (*distances)(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t *out);
+	uint32_t (*within)(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t radius,
+					   uint16_t *slots, const char *ahead);
 	void (*bounds)(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, const uint16_t *rmin,
 				   const uint16_t *rmax, uint32_t *out);
 } bits_page_kernel;

@@ -51,11 +51,24 @@ page_at(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *block
 	return found;
 }
 
-INLINE void
-page_distances(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t *out)
+INLINE uint32_t
+page_within(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t radius, uint16_t *slots,
+			const char *ahead)
 {
+	uint32_t found = 0;
+
 	for (uint32_t first = 0; first < n; first += BITS_PAGE_LANES)
-		block_distances(words, query, blocks + (size_t) first * words, out + first);
+	{
+		uint32_t distance[BITS_PAGE_LANES];
+		uint32_t lanes = n - first < BITS_PAGE_LANES ? n - first : BITS_PAGE_LANES;
+
+		PREFETCH(ahead + (size_t) first * words * sizeof(uint64_t));
+		block_distances(words, query, blocks + (size_t) first * words, distance);
+		for (uint32_t lane = 0; lane < lanes; lane++)
+			if (distance[lane] <= radius)
+				slots[found++] = (uint16_t) (first + lane);
+	}
+	return found;
 }
 
 INLINE void

@@ -1,6 +1,6 @@
 /*
- * kernels_page_x86.c: Hamming distances on index pages for x86-64 CPUs, see kernels_page.h. `at`, which decides the speed of a search,
- * is written by hand for AVX2 and AVX-512.
+ * kernels_page_x86.c: Hamming distances on index pages for x86-64 CPUs, see kernels_page.h. `at` and `within`, which decide the speed of a search,
+ * are written by hand for AVX2 and AVX-512.
  */
 #include "bits/kernels_page_private.h"
 
@@ -39,15 +39,21 @@ popcnt_at(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blo
 	return found;
 }
 
-POPCNT static void
-popcnt_distances(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t *out){
-#define CALL(w) page_distances(w, n, query, blocks, out)
+POPCNT static uint32_t
+popcnt_within(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t radius,
+			  uint16_t *slots, const char *ahead)
+{
+	uint32_t found;
+
+#define CALL(w) found = page_within(w, n, query, blocks, radius, slots, ahead)
 	FOR_LENGTHS(CALL)
 #undef CALL
+	return found;
 }
 
-POPCNT static void popcnt_bounds(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks,
-								 const uint16_t *rmin, const uint16_t *rmax, uint32_t *out)
+POPCNT static void
+popcnt_bounds(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, const uint16_t *rmin,
+			  const uint16_t *rmax, uint32_t *out)
 {
 #define CALL(w) page_bounds(w, n, query, blocks, rmin, rmax, out)
 	FOR_LENGTHS(CALL)
@@ -145,6 +151,48 @@ avx2_at(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *block
 	uint32_t found;
 
 #define CALL(w) found = avx2_at_words(w, n, query, blocks, at, slots, next, ahead)
+	FOR_LENGTHS(CALL)
+#undef CALL
+	return found;
+}
+
+AVX2 INLINE uint32_t
+avx2_within_words(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t radius,
+				  uint16_t *slots, const char *ahead)
+{
+	const __m256i limit = _mm256_set1_epi64x(radius);
+	uint32_t found = 0;
+
+	for (uint32_t first = 0; first < n; first += BITS_PAGE_LANES)
+	{
+		const uint64_t *block = blocks + (size_t) first * words;
+		unsigned hits = 0;
+
+		for (uint32_t w = 0; w < words; w++)
+			PREFETCH(ahead + ((size_t) first * words + (size_t) w * BITS_PAGE_LANES) * sizeof(uint64_t));
+		for (int half = 0; half < BITS_PAGE_LANES; half += HALF_LANES)
+			hits |= (~(unsigned) _mm256_movemask_pd(
+						 _mm256_castsi256_pd(_mm256_cmpgt_epi64(avx2_half(words, query, block, half), limit))) &
+					 0xF)
+					<< half;
+		if (n - first < BITS_PAGE_LANES)
+			hits &= (1u << (n - first)) - 1;
+		while (__builtin_expect(hits != 0, 0))
+		{
+			slots[found++] = (uint16_t) (first + (uint32_t) __builtin_ctz(hits));
+			hits &= hits - 1;
+		}
+	}
+	return found;
+}
+
+AVX2 static uint32_t
+avx2_within(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t radius, uint16_t *slots,
+			const char *ahead)
+{
+	uint32_t found;
+
+#define CALL(w) found = avx2_within_words(w, n, query, blocks, radius, slots, ahead)
 	FOR_LENGTHS(CALL)
 #undef CALL
 	return found;
@@ -257,12 +305,50 @@ avx512_at(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blo
 	return found;
 }
 
-AVX512 static void
-avx512_distances(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t *out)
+AVX512 INLINE uint32_t
+avx512_within_words(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t radius,
+					uint16_t *slots, const char *ahead)
 {
-	for (uint32_t first = 0; first < n; first += BITS_PAGE_LANES)
-		_mm256_storeu_si256((__m256i *) (out + first),
-							_mm512_cvtepi64_epi32(avx512_block(words, query, blocks + (size_t) first * words)));
+	const __m512i limit = _mm512_set1_epi64((long long) radius);
+	uint32_t found = 0;
+
+	for (uint32_t first = 0; first < n; first += GROUP * BITS_PAGE_LANES)
+	{
+		uint64_t hits = 0;
+		uint32_t left = n - first;
+		uint32_t count = left < GROUP * BITS_PAGE_LANES ? bits_page_blocks(left) : GROUP;
+
+		/* A bit a code: eight blocks make a word. */
+		for (uint32_t i = 0; i < count; i++)
+		{
+			const uint64_t *block = blocks + ((size_t) first + i * BITS_PAGE_LANES) * words;
+
+			for (uint32_t w = 0; w < words; w++)
+				PREFETCH(ahead + ((const char *) (block + w * BITS_PAGE_LANES) - (const char *) blocks));
+			hits |= (uint64_t) _mm512_cmple_epu64_mask(avx512_block(words, query, block), limit)
+					<< (i * BITS_PAGE_LANES);
+		}
+		if (left < GROUP * BITS_PAGE_LANES)
+			hits &= (UINT64_C(1) << left) - 1;
+		while (hits != 0)
+		{
+			slots[found++] = (uint16_t) (first + (uint32_t) __builtin_ctzll(hits));
+			hits &= hits - 1;
+		}
+	}
+	return found;
+}
+
+AVX512 static uint32_t
+avx512_within(uint32_t words, uint32_t n, const uint64_t *query, const uint64_t *blocks, uint32_t radius,
+			  uint16_t *slots, const char *ahead)
+{
+	uint32_t found;
+
+#define CALL(w) found = avx512_within_words(w, n, query, blocks, radius, slots, ahead)
+	FOR_LENGTHS(CALL)
+#undef CALL
+	return found;
 }
 
 AVX512 INLINE void
@@ -312,9 +398,9 @@ avx512_supported(void)
 }
 
 const bits_page_kernel bits_page_x86_kernels[BITS_PAGE_X86_KERNELS] = {
-	{ "avx512-vpopcntdq", avx512_supported, avx512_at, avx512_distances, avx512_bounds },
-	{ "avx2", avx2_supported, avx2_at, popcnt_distances, popcnt_bounds },
-	{ "popcnt", popcnt_supported, popcnt_at, popcnt_distances, popcnt_bounds },
+	{ "avx512-vpopcntdq", avx512_supported, avx512_at, avx512_within, avx512_bounds },
+	{ "avx2", avx2_supported, avx2_at, avx2_within, popcnt_bounds },
+	{ "popcnt", popcnt_supported, popcnt_at, popcnt_within, popcnt_bounds },
 };
 
 #endif /* BITS_PAGE_X86 */

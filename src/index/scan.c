@@ -399,21 +399,37 @@ FollowSplits(IndexScanDesc scan, HamScan *so, BlockNumber right, uint32 incarnat
 	return true;
 }
 
-/* Leaves only the slots whose codes are in all balls. */
+/* Slots whose codes are in the ball, ascending. */
 static uint32
-FilterBalls(HamScan *so, Page page, uint16 *slots, uint32 found)
+InBall(HamScan *so, Page page, const Ball *ball, uint16 *slots, const void *ahead)
 {
-	uint32 distances[BLCKSZ / sizeof(uint64)];
+	return bits_page_within(so->shape.words, HamPageOpaque(page)->count, ball->centre,
+							(const uint64 *) HamPageData(page), ball->radius, slots, ahead);
+}
 
-	for (int b = 0; b < so->ballCount && found > 0; b++)
+/* Leaves only the slots, ascending, whose codes are in all balls from number `first` on. */
+static uint32
+FilterBalls(HamScan *so, Page page, int first, uint16 *slots, uint32 found)
+{
+	uint16 inside[BLCKSZ / sizeof(uint64)];
+
+	for (int b = first; b < so->ballCount && found > 0; b++)
 	{
+		uint32 count = InBall(so, page, &so->balls[b], inside, NULL);
 		uint32 kept = 0;
 
-		bits_page_distances(so->shape.words, HamPageOpaque(page)->count, so->balls[b].centre,
-							(const uint64 *) HamPageData(page), distances);
-		for (uint32 i = 0; i < found; i++)
-			if (distances[slots[i]] <= so->balls[b].radius)
-				slots[kept++] = slots[i];
+		for (uint32 i = 0, j = 0; i < found && j < count;)
+		{
+			if (slots[i] < inside[j])
+				i++;
+			else if (slots[i] > inside[j])
+				j++;
+			else
+			{
+				slots[kept++] = slots[i++];
+				j++;
+			}
+		}
 		found = kept;
 	}
 	return found;
@@ -460,10 +476,12 @@ Visit(IndexScanDesc scan, HamScan *so, int32 number)
 		if (so->ordered)
 			found = bits_page_at(so->shape.words, opaque->count, so->query, (const uint64 *) HamPageData(page),
 								 so->shell, slots, &next, ahead);
+		else if (so->ballCount > 0)
+			found = InBall(so, page, &so->balls[0], slots, ahead);
 		else
 			for (found = 0; found < opaque->count; found++)
 				slots[found] = found;
-		found = FilterBalls(so, page, slots, found);
+		found = FilterBalls(so, page, so->ordered ? 0 : 1, slots, found);
 		HamCollect(scan->indexRelation, page, slots, found, &so->rows);
 		if (next <= so->lastShell)
 			Enqueue(so, number, next);

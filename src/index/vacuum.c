@@ -31,6 +31,8 @@ typedef struct HamVacuum
 	BlockNumber *empty;        /* leaves left without codes */
 	int emptyCount;
 	int emptyRoom;
+	uint8 *visited; /* a bit a block: a leaf of this pass */
+	Size visitedBytes;
 } HamVacuum;
 
 static bool
@@ -376,6 +378,29 @@ RememberEmpty(HamVacuum *vacuum, BlockNumber block)
 	vacuum->empty[vacuum->emptyCount++] = block;
 }
 
+static bool
+IsVisited(const HamVacuum *vacuum, BlockNumber block)
+{
+	return block / 8 < vacuum->visitedBytes && (vacuum->visited[block / 8] & (1 << block % 8)) != 0;
+}
+
+static void
+MarkVisited(HamVacuum *vacuum, BlockNumber block)
+{
+	if (block / 8 >= vacuum->visitedBytes)
+	{
+		Size bytes = Max(1024, 2 * (Size) (block / 8 + 1));
+
+		if (vacuum->visited == NULL)
+			vacuum->visited = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
+		else
+			vacuum->visited = repalloc_huge(vacuum->visited, bytes);
+		memset(vacuum->visited + vacuum->visitedBytes, 0, bytes - vacuum->visitedBytes);
+		vacuum->visitedBytes = bytes;
+	}
+	vacuum->visited[block / 8] |= 1 << block % 8;
+}
+
 /* One leaf and its chains. *right is its right sibling. False if there is no such leaf. */
 static bool
 VacuumLeaf(HamVacuum *vacuum, BlockNumber block, BlockNumber *right, uint32 *rightIncarnation)
@@ -433,35 +458,34 @@ VacuumLeaf(HamVacuum *vacuum, BlockNumber block, BlockNumber *right, uint32 *rig
 	return found;
 }
 
-/* A leaf at the place of the pass, and those to its right that stand on blocks that the pass has left behind. */
+/*
+ * A leaf at the place of the pass, and those to its right that a split has put on blocks that the pass had left behind. A leaf that
+ * the pass has been to gets no codes from others, and is not freed before the end of the pass: it ends the walk.
+ */
 static void
 VacuumLeaves(HamVacuum *vacuum, BlockNumber block)
 {
+	BlockNumber at = block;
 	BlockNumber right = InvalidBlockNumber;
 	uint32 incarnation = 0;
-	double leaves;
-	double codes;
-	double rows;
 
-	if (!VacuumLeaf(vacuum, block, &right, &incarnation))
-		return;
-	/* What was met before is not counted again. */
-	leaves = vacuum->meta.leaves;
-	codes = vacuum->meta.codes;
-	rows = vacuum->stats->num_index_tuples;
-	while (right != InvalidBlockNumber && right < block)
+	while (!IsVisited(vacuum, at) && VacuumLeaf(vacuum, at, &right, &incarnation))
 	{
-		Buffer buffer = ReadLocked(vacuum, right, BUFFER_LOCK_SHARE);
-		Page page = BufferGetPage(buffer);
-		bool same = !PageIsNew(page) && HamPageOpaque(page)->incarnation == incarnation;
+		Buffer buffer;
+		Page page;
+		bool same;
 
-		UnlockReleaseBuffer(buffer);
-		if (!same || !VacuumLeaf(vacuum, right, &right, &incarnation))
+		MarkVisited(vacuum, at);
+		if (right == InvalidBlockNumber || right >= block)
 			break;
+		buffer = ReadLocked(vacuum, right, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(buffer);
+		same = !PageIsNew(page) && HamPageOpaque(page)->incarnation == incarnation;
+		UnlockReleaseBuffer(buffer);
+		if (!same)
+			break;
+		at = right;
 	}
-	vacuum->meta.leaves = leaves;
-	vacuum->meta.codes = codes;
-	vacuum->stats->num_index_tuples = rows;
 }
 
 static void
@@ -663,6 +687,10 @@ hambulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDele
 		HamSamplerFinish(vacuum.sampler, info->index, &vacuum.meta);
 		HamUpdateStats(info->index, &vacuum.meta);
 	}
+	if (vacuum.visited != NULL)
+		pfree(vacuum.visited);
+	if (vacuum.empty != NULL)
+		pfree(vacuum.empty);
 	MemoryContextDelete(vacuum.leafContext);
 	return vacuum.stats;
 }

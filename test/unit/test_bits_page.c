@@ -55,7 +55,7 @@ test_kernels(void **state)
 }
 
 static void
-test_distances(void **state)
+test_within(void **state)
 {
 	eddh_rng rng;
 
@@ -65,14 +65,25 @@ test_distances(void **state)
 	{
 		uint64_t *blocks = random_words(&rng, (size_t) bits_page_blocks(n) * 8 * words + 1);
 		uint64_t *query = random_words(&rng, words);
-		uint32_t out[1024], chosen[1024];
+		uint32_t radii[] = { 0, 8 * words, 16 * words, 64 * words };
 
-		kernel->distances(words, n, query, blocks, out);
-		bits_page_distances(words, n, query, blocks, chosen);
-		for (uint32_t i = 0; i < n; i++)
+		/* A code at distance 0, and the largest radius holds everything. */
+		for (uint32_t w = 0; w < words && n > 0; w++)
+			query[w] = blocks[bits_page_word(words, n - 1, w)];
+		for (int r = 0; r < 4; r++)
 		{
-			assert_int_equal(out[i], distance_by_bits(words, blocks, i, query));
-			assert_int_equal(chosen[i], out[i]);
+			uint16_t slots[1024], chosen[1024];
+			uint32_t at = 0, found = kernel->within(words, n, query, blocks, radii[r], slots, (const char *) blocks);
+
+			assert_int_equal(found, bits_page_within(words, n, query, blocks, radii[r], chosen, NULL));
+			assert_memory_equal(slots, chosen, found * sizeof(uint16_t));
+			for (uint32_t i = 0; i < n; i++)
+				if (distance_by_bits(words, blocks, i, query) <= radii[r])
+				{
+					assert_true(at < found);
+					assert_int_equal(slots[at++], i);
+				}
+			assert_int_equal(at, found);
 		}
 		free(blocks);
 		free(query);
@@ -202,7 +213,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kernels), cmocka_unit_test(test_distances),   cmocka_unit_test(test_at),
+		cmocka_unit_test(test_kernels), cmocka_unit_test(test_within),      cmocka_unit_test(test_at),
 		cmocka_unit_test(test_bounds),  cmocka_unit_test(test_bounds_hold),
 	};
 
