@@ -26,6 +26,7 @@ typedef struct HamVacuum
 	HamShape shape;
 	HamMeta meta; /* new statistics */
 	HamSampler *sampler;
+	MemoryContext context;     /* the caller's */
 	MemoryContext leafContext; /* reset for each leaf */
 	List *chains;              /* heads of chains of the present leaf */
 	BlockNumber *empty;        /* leaves left without codes */
@@ -371,7 +372,7 @@ RememberEmpty(HamVacuum *vacuum, BlockNumber block)
 	{
 		vacuum->emptyRoom = Max(64, vacuum->emptyRoom * 2);
 		if (vacuum->empty == NULL)
-			vacuum->empty = palloc(vacuum->emptyRoom * sizeof(BlockNumber));
+			vacuum->empty = MemoryContextAlloc(vacuum->context, vacuum->emptyRoom * sizeof(BlockNumber));
 		else
 			vacuum->empty = repalloc_huge(vacuum->empty, vacuum->emptyRoom * sizeof(BlockNumber));
 	}
@@ -392,7 +393,7 @@ MarkVisited(HamVacuum *vacuum, BlockNumber block)
 		Size bytes = Max(1024, 2 * (Size) (block / 8 + 1));
 
 		if (vacuum->visited == NULL)
-			vacuum->visited = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
+			vacuum->visited = MemoryContextAllocHuge(vacuum->context, bytes);
 		else
 			vacuum->visited = repalloc_huge(vacuum->visited, bytes);
 		memset(vacuum->visited + vacuum->visitedBytes, 0, bytes - vacuum->visitedBytes);
@@ -656,6 +657,7 @@ Init(HamVacuum *vacuum, IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	vacuum->info = info;
 	vacuum->index = info->index;
 	vacuum->stats = stats != NULL ? stats : palloc0(sizeof(IndexBulkDeleteResult));
+	vacuum->context = CurrentMemoryContext;
 	vacuum->leafContext = AllocSetContextCreate(CurrentMemoryContext, "hamming vacuum leaf", ALLOCSET_DEFAULT_SIZES);
 }
 
