@@ -47,7 +47,18 @@ CREATE TABLE eddh_catalog.job_log (
 CREATE INDEX job_log_job ON eddh_catalog.job_log (job);
 COMMENT ON TABLE eddh_catalog.job_log IS 'curves of jobs; look at the view eddh_job_log';
 
-REVOKE ALL ON eddh_catalog.job, eddh_catalog.job_log, eddh_catalog.job_id_seq FROM PUBLIC;
+-- What trainings have learned so far (src/train/replay.c): part 0 weights and state, the others what the method was told. Never dumped.
+CREATE TABLE eddh_catalog.checkpoint (
+	job bigint NOT NULL,
+	part integer NOT NULL,
+	seq integer NOT NULL,
+	data bytea NOT NULL,
+	CONSTRAINT checkpoint_pkey PRIMARY KEY (job, part, seq)
+) USING heap;
+ALTER TABLE eddh_catalog.checkpoint ALTER COLUMN data SET STORAGE EXTERNAL;
+COMMENT ON TABLE eddh_catalog.checkpoint IS 'what unfinished trainings have learned, for eddh_resume';
+
+REVOKE ALL ON eddh_catalog.job, eddh_catalog.job_log, eddh_catalog.checkpoint, eddh_catalog.job_id_seq FROM PUBLIC;
 
 CREATE FUNCTION eddh_catalog.job_state(job bigint, stored text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 10 AS 'MODULE_PATHNAME', 'eddh_job_state';
@@ -97,7 +108,7 @@ COMMENT ON FUNCTION eddh_cancel(bigint) IS 'stop a job at once, whatever becomes
 CREATE FUNCTION eddh_resume(job bigint) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'eddh_resume';
 COMMENT ON FUNCTION eddh_resume(bigint)
-IS 'start a failed or cancelled job again: a backfill goes on where it was, a training begins anew with the same seed';
+IS 'start a failed or cancelled job again: a backfill goes on where it was, a training from its last checkpoint';
 
 CREATE FUNCTION eddh_purge_jobs(older_than interval) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'eddh_purge_jobs';

@@ -179,6 +179,20 @@ extern eddh_code nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *row
 extern eddh_code nn_trainer_outputs(nn_trainer *trainer, size_t n, const uint32_t *rows, nn_fetch fetch,
 									void *fetch_arg, const char *tensor, float *out, const eddh_stop *stop,
 									eddh_error *err);
+
+/*
+ * All that a trainer learns: `count` weights from the first that is not frozen, and velocities (NULL without momentum). Between two steps they may be copied
+ * away, or filled from such a copy (then nn_trainer_set_step): the trainer goes on bit for bit as the copied one did.
+ */
+typedef struct nn_trainer_state
+{
+	float *weights, *velocity;
+	size_t count;
+	uint64_t step;
+} nn_trainer_state;
+
+extern nn_trainer_state nn_trainer_get_state(nn_trainer *trainer);
+extern void nn_trainer_set_step(nn_trainer *trainer, uint64_t step);
 extern const nn_graph *nn_trainer_graph(const nn_trainer *trainer); /* current weights */
 extern const char *nn_blas_name(void);                              /* "OpenBLAS 0.3.21 Haswell" */
 

@@ -278,6 +278,21 @@ nn_trainer_graph(const nn_trainer *trainer)
 	return trainer->graph;
 }
 
+nn_trainer_state
+nn_trainer_get_state(nn_trainer *trainer)
+{
+	return (nn_trainer_state){ .weights = trainer->graph->weights + trainer->first_weight,
+							   .velocity = trainer->velocity,
+							   .count = trainer->n_learned,
+							   .step = trainer->step };
+}
+
+void
+nn_trainer_set_step(nn_trainer *trainer, uint64_t step)
+{
+	trainer->step = step;
+}
+
 /* The first failure in shard order, but a stop before all: it is the reason for whatever else went wrong. */
 static eddh_code
 collect(nn_trainer *trainer, eddh_error *err)

@@ -8,6 +8,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "train/checkpoint.h"
 #include "train/job.h"
 #include "train/submit.h"
 #include "train/worker.h"
@@ -196,6 +197,7 @@ eddh_purge_jobs(PG_FUNCTION_ARGS)
 		if (row == NULL || row->ended > limit || (IsOpen(row->state) && JobLockHeld(id)))
 			continue;
 		JobLogDelete(id);
+		CheckpointDelete(id);
 		JobDelete(id);
 		purged++;
 	}

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "bits/kernels.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "hash/measure.h"
 #include "miscadmin.h"
@@ -283,6 +284,35 @@ Measure(Training *t, Net *net)
 	WorkerLog("held-out mAP", (int) t->options->value[OPTION_EPOCHS], quality.map);
 }
 
+/* ---- Checkpoints ---- */
+
+static uint64
+Mix(uint64 seed, const void *bytes, size_t len)
+{
+	for (size_t done = 0; done < len; done += Min((size_t) 1 << 20, len - done))
+		seed = hash_bytes_extended((const unsigned char *) bytes + done, (int) Min((size_t) 1 << 20, len - done), seed);
+	return seed;
+}
+
+/* Of everything that decides what is learned: only a checkpoint of the same is of use, because the table may have changed since. */
+static uint64
+Fingerprint(const Training *t)
+{
+	const JobRow *job = t->job;
+	const DataSet *data = t->data;
+	char *options = JsonbToCString(NULL, &DatumGetJsonbP(job->options)->root, -1);
+	uint64 mix = (uint64) job->bits;
+
+	mix = Mix(mix, options, strlen(options));
+	mix = Mix(mix, job->method, strlen(job->method));
+	mix = Mix(mix, nn_blas_name(), strlen(nn_blas_name()));
+	mix = Mix(mix, nn_graph_weights(t->graph), nn_graph_parameters(t->graph) * sizeof(float));
+	mix = Mix(mix, t->rows, sizeof(uint32) * (t->n_train + t->n_held));
+	if (data->labels != NULL)
+		mix = Mix(mix, data->labels->bitmap, sizeof(uint64) * data->labels->rows * data->labels->words);
+	return Mix(mix, data->pixels, data->rows * (size_t) data->prep.size * data->prep.size * 3);
+}
+
 /* ---- The end ---- */
 
 static void
@@ -384,6 +414,7 @@ TrainRun(void)
 		net = NetCreate(learner, &source, t.n_train, layers.pretrained_nodes,
 						t.backbone->trained ? PRETRAINED_FACTOR : 1.0, layers.features, t.options);
 		nn_graph_free(learner);
+		NetResume(net, Fingerprint(&t), dim);
 		problem.net = NetHash(net);
 	}
 	if (t.method->train(&problem, &head, &err) != EDDH_OK)

@@ -1,8 +1,11 @@
 /* net.c: mini-batches for hashing methods. */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "report.h"
 #include "train/net.h"
+#include "train/replay.h"
 #include "train/worker.h"
 #include "utils/timestamp.h"
 
@@ -24,7 +27,11 @@ struct Net
 	uint32 *order;
 	int epoch; /* that runs, or comes next */
 	uint64 steps_done, steps_total;
-	TimestampTz begin; /* of the first step */
+	TimestampTz begin;   /* of the first step */
+	Replay *replay;      /* NULL: without checkpoints */
+	ReplayState resumed; /* what the next epoch begins with */
+	size_t feature_dim;
+	double evaluation; /* of the job's end, in steps */
 };
 
 static void
@@ -103,7 +110,22 @@ TellProgress(Net *net)
 
 	WorkerProgress((int64) (net->steps_done * net->batch));
 	if (net->steps_done <= net->steps_total)
-		WorkerEta(seconds / (double) net->steps_done * (double) (net->steps_total - net->steps_done));
+		WorkerEta(seconds / (double) net->steps_done *
+				  ((double) (net->steps_total - net->steps_done) + net->evaluation));
+}
+
+/* If it is time. */
+static eddh_code
+Checkpoint(Net *net, size_t start, double loss_sum, eddh_error *err)
+{
+	ReplayState state = { .trainer_step = nn_trainer_get_state(net->trainer).step,
+						  .steps_done = net->steps_done,
+						  .start = start,
+						  .loss_sum = loss_sum,
+						  .elapsed = GetCurrentTimestamp() - net->begin,
+						  .epoch = net->epoch };
+
+	return ReplayTick(net->replay, &state, err);
 }
 
 static eddh_code
@@ -112,17 +134,26 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 	Net *net = ctx;
 	GradientCall call = { .gradient = gradient, .arg = arg };
 	eddh_rng rng;
+	double loss;
+	bool given;
+	eddh_code code = ReplayNext(net->replay, REPLAY_EPOCH, &loss, sizeof(loss), &given, err);
 
+	if (code != EDDH_OK || given)
+	{
+		if (code == EDDH_OK && mean_loss != NULL)
+			*mean_loss = loss;
+		return code;
+	}
 	if (net->begin == 0)
-		net->begin = GetCurrentTimestamp();
+		net->begin = GetCurrentTimestamp() - net->resumed.elapsed;
+	call.loss_sum = net->resumed.loss_sum;
 	eddh_rng_seed_stream(&rng, net->seed, (uint64) net->epoch);
 	for (size_t i = 0; i < net->n; i++)
 		net->order[i] = (uint32) i;
 	eddh_rng_shuffle(&rng, net->n, net->order);
-	for (size_t start = 0; start < net->n; start += net->batch)
+	for (size_t start = net->resumed.start; start < net->n; start += net->batch)
 	{
 		int n = (int) Min((size_t) net->batch, net->n - start);
-		eddh_code code;
 
 		if (eddh_stopped(&WorkerStop))
 			return eddh_fail(err, EDDH_STOPPED, "stopped");
@@ -132,10 +163,16 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 			return code;
 		net->steps_done++;
 		TellProgress(net);
+		code = Checkpoint(net, start + n, call.loss_sum, err);
+		if (code != EDDH_OK)
+			return code;
 	}
+	net->resumed = (ReplayState){ 0 };
 	net->epoch++;
+	loss = call.loss_sum / (double) net->n;
+	ReplayRecord(net->replay, REPLAY_EPOCH, &loss, sizeof(loss));
 	if (mean_loss != NULL)
-		*mean_loss = call.loss_sum / (double) net->n;
+		*mean_loss = loss;
 	return EDDH_OK;
 }
 
@@ -151,8 +188,16 @@ static eddh_code
 AllOutputs(void *ctx, float *u, eddh_error *err)
 {
 	Net *net = ctx;
+	size_t len = sizeof(float) * net->n * net->outputs;
+	bool given;
+	eddh_code code = ReplayNext(net->replay, REPLAY_OUTPUTS, u, len, &given, err);
 
-	return Outputs(net, 0, net->n, NULL, u, err);
+	if (code != EDDH_OK || given)
+		return code;
+	code = Outputs(net, 0, net->n, NULL, u, err);
+	if (code == EDDH_OK)
+		ReplayRecord(net->replay, REPLAY_OUTPUTS, u, len);
+	return code;
 }
 
 static eddh_code
@@ -161,7 +206,18 @@ AllFeatures(void *ctx, float *z, eddh_error *err)
 	Net *net = ctx;
 
 	if (net->features != NULL)
-		return Outputs(net, 0, net->n, net->features, z, err);
+	{
+		size_t len = sizeof(float) * net->n * net->feature_dim;
+		bool given;
+		eddh_code code = ReplayNext(net->replay, REPLAY_FEATURES, z, len, &given, err);
+
+		if (code != EDDH_OK || given)
+			return code;
+		code = Outputs(net, 0, net->n, net->features, z, err);
+		if (code == EDDH_OK)
+			ReplayRecord(net->replay, REPLAY_FEATURES, z, len);
+		return code;
+	}
 	for (size_t i = 0; i < net->n; i++)
 		Fetch(net, i, z + i * net->source.dim);
 	return EDDH_OK;
@@ -197,9 +253,32 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 	net->order = MemoryContextAllocHuge(WorkerContext(), sizeof(uint32) * Max(n, 1));
 	net->steps_total = (uint64) options->value[OPTION_EPOCHS] * ((n + net->batch - 1) / net->batch);
 	sgd.total_steps = net->steps_total;
+	/* Backward costs twice what forward does, and the end is forward over all pictures. */
+	net->evaluation = ceil((double) n / net->batch) / 3;
 	EDDH_CHECK(nn_trainer_create(graph, (int) options->value[OPTION_THREADS], net->batch, &sgd, &net->trainer, &err),
 			   &err, NULL);
 	return net;
+}
+
+void
+NetResume(Net *net, uint64 fingerprint, size_t feature_dim)
+{
+	nn_trainer_state state = nn_trainer_get_state(net->trainer);
+	CheckpointPiece learned[] = { { state.weights, state.count * sizeof(float) },
+								  { state.velocity, state.velocity != NULL ? state.count * sizeof(float) : 0 } };
+
+	net->feature_dim = feature_dim;
+	net->replay = ReplayCreate(fingerprint, lengthof(learned), learned);
+	if (!ReplayLoad(net->replay, &net->resumed))
+	{
+		net->resumed = (ReplayState){ 0 };
+		return;
+	}
+	nn_trainer_set_step(net->trainer, net->resumed.trainer_step);
+	net->epoch = net->resumed.epoch;
+	net->steps_done = net->resumed.steps_done;
+	WorkerRemark("goes on from a checkpoint, after " UINT64_FORMAT " of " UINT64_FORMAT " mini-batches",
+				 net->steps_done, net->steps_total);
 }
 
 void
@@ -216,6 +295,7 @@ const hash_net *
 NetHash(Net *net)
 {
 	WorkerPhase("learn", (int64) (net->steps_total * net->batch));
+	WorkerProgress((int64) (net->steps_done * net->batch));
 	return &net->hash;
 }
 

@@ -24,6 +24,12 @@ typedef struct Net Net;
  */
 extern Net *NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrained_nodes,
 					  double pretrained_factor, const char *features, const TrainOptions *options);
+
+/*
+ * Keeps checkpoints of this network from now on, and goes on from the job's last one if that is of a training with the same fingerprint. feature_dim: of
+ * hash_net.features. To be called before the method begins.
+ */
+extern void NetResume(Net *net, uint64 fingerprint, size_t feature_dim);
 extern void NetFree(Net *net);
 extern const hash_net *NetHash(Net *net); /* for the method; begins the phase that counts pictures shown */
 extern const nn_graph *NetGraph(const Net *net);

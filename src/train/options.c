@@ -16,6 +16,7 @@
 #define RATE_FALL 0.02
 
 int TrainThreads = 2;
+int TrainCheckpointInterval = 180;
 
 /* Where the right default depends on what is trained, TrainOptionsRead replaces the one given here. */
 static const hash_param general[OPTION_COUNT + 1] = {
@@ -51,6 +52,9 @@ TrainInit(void)
 	DefineCustomIntVariable("eddh.train_threads", "Threads of a training worker.",
 							"The same seed gives the same model for the same number of threads.", &TrainThreads, 2, 1,
 							64, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("eddh.checkpoint_interval", "How often a training keeps what it has learned.",
+							"eddh_resume() goes on from there. 0: after every mini-batch; -1: never.",
+							&TrainCheckpointInterval, 180, -1, 86400, PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
 /* A scalar as text. */

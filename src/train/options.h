@@ -62,7 +62,8 @@ extern int TrainOptionsAnchors(const TrainOptions *options, const hash_method *m
 /* All of them, defaults included, as a jsonb object: what the job and the model keep. Reading it again gives the same values. */
 extern Datum TrainOptionsWrite(const TrainOptions *options, const hash_method *method);
 
-extern int TrainThreads;     /* setting eddh.train_threads */
-extern void TrainInit(void); /* from _PG_init */
+extern int TrainThreads;            /* setting eddh.train_threads */
+extern int TrainCheckpointInterval; /* setting eddh.checkpoint_interval: seconds; -1: no checkpoints */
+extern void TrainInit(void);        /* from _PG_init */
 
 #endif /* EDDH_TRAIN_OPTIONS_H */

@@ -17,6 +17,7 @@
 #include "storage/pmsignal.h"
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
+#include "train/checkpoint.h"
 #include "train/identity.h"
 #include "train/launch.h"
 #include "train/progress.h"
@@ -139,6 +140,7 @@ WorkerEndDone(void)
 	EndIdentity();
 	if (!WriteState(JOB_ENDED, &change))
 		Leave();
+	CheckpointDelete(job->id);
 	Commit();
 }
 
@@ -229,6 +231,31 @@ StopPoll(void *arg)
 }
 
 const eddh_stop WorkerStop = { StopPoll, NULL };
+
+bool
+WorkerTransaction(void (*work)(void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	HOLD_INTERRUPTS();
+	PG_TRY();
+	{
+		Start();
+		work(arg);
+		CommitTransactionCommand();
+		RESUME_INTERRUPTS(); /* an error does so too */
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(job_context);
+		stopped_error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return stopped_error == NULL;
+}
 
 void
 WorkerRaise(const eddh_error *err, const char *what)

@@ -56,6 +56,12 @@ extern void WorkerTick(void);
 extern const eddh_stop WorkerStop;
 extern void WorkerRaise(const eddh_error *err, const char *what) pg_attribute_noreturn();
 
+/*
+ * From a callback of plain C, main thread only, outside of a transaction: runs work(arg) in one, as ourselves. False after an error: come back with
+ * EDDH_STOPPED, then call WorkerRaise, which raises it.
+ */
+extern bool WorkerTransaction(void (*work)(void *arg), void *arg);
+
 /* ---- What workers do, by kind ---- */
 
 extern void TrainRun(void);  /* learn.c */

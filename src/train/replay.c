@@ -1,0 +1,211 @@
+/* replay.c: recorded answers of a network, and checkpoints of it. Part 0 of a checkpoint is the state, part i the i-th record. */
+#include "postgres.h"
+
+#include "train/options.h"
+#include "train/replay.h"
+#include "train/worker.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define MOST_PIECES 4
+
+/* Records that wait for the next checkpoint: more memory than this, and it comes early. */
+#define MOST_WAITING ((size_t) 64 << 20)
+
+typedef struct Record
+{
+	int32 kind;
+	int32 unused;
+	uint64 len;
+	void *answer;
+	struct Record *next;
+} Record;
+
+#define RECORD_HEAD offsetof(Record, answer)
+
+struct Replay
+{
+	uint64 fingerprint;
+	int n_weights;
+	CheckpointPiece weights[MOST_PIECES];
+	int stored;    /* records in the table */
+	int next;      /* to be asked for */
+	Record *first; /* that wait */
+	Record **last;
+	size_t waiting; /* bytes */
+	TimestampTz saved;
+	bool anew; /* rows of another training have to go first */
+};
+
+Replay *
+ReplayCreate(uint64 fingerprint, int n, const CheckpointPiece *weights)
+{
+	Replay *replay = MemoryContextAllocZero(WorkerContext(), sizeof(Replay));
+
+	Assert(n < MOST_PIECES);
+	replay->fingerprint = fingerprint;
+	for (int i = 0; i < n; i++)
+		if (weights[i].len > 0)
+			replay->weights[replay->n_weights++] = weights[i];
+	replay->last = &replay->first;
+	replay->saved = GetCurrentTimestamp();
+	return replay;
+}
+
+/* ---- Reading ---- */
+
+typedef struct Work
+{
+	Replay *replay;
+	ReplayState *state;
+	Record *record;
+	void *answer;
+	bool found;
+} Work;
+
+static void
+Load(void *arg)
+{
+	Work *work = arg;
+	Replay *replay = work->replay;
+	CheckpointPiece pieces[MOST_PIECES + 1] = { { work->state, sizeof(ReplayState) } };
+
+	memcpy(pieces + 1, replay->weights, sizeof(CheckpointPiece) * replay->n_weights);
+	work->found = CheckpointRead(WorkerJob()->id, 0, replay->n_weights + 1, pieces) &&
+				  work->state->fingerprint == replay->fingerprint;
+}
+
+/* The state alone, before anything of the network is touched. */
+static void
+Peek(void *arg)
+{
+	Work *work = arg;
+	ReplayState state;
+	CheckpointPiece *pieces = palloc0(sizeof(CheckpointPiece) * (work->replay->n_weights + 1));
+	bool whole;
+
+	/* Weights go to memory of their own: a checkpoint of another training must not spoil ours. */
+	pieces[0] = (CheckpointPiece){ &state, sizeof(state) };
+	for (int i = 0; i < work->replay->n_weights; i++)
+		pieces[i + 1] = (CheckpointPiece){ MemoryContextAllocHuge(CurrentMemoryContext, work->replay->weights[i].len),
+										   work->replay->weights[i].len };
+	whole = CheckpointRead(WorkerJob()->id, 0, work->replay->n_weights + 1, pieces);
+	work->found = whole && state.fingerprint == work->replay->fingerprint;
+}
+
+bool
+ReplayLoad(Replay *replay, ReplayState *state)
+{
+	Work work = { .replay = replay, .state = state };
+
+	if (!WorkerTransaction(Peek, &work) || (work.found && !WorkerTransaction(Load, &work)))
+		WorkerRaise(NULL, NULL);
+	replay->anew = !work.found;
+	replay->stored = work.found ? state->n_records : 0;
+	return work.found;
+}
+
+static void
+ReadRecord(void *arg)
+{
+	Work *work = arg;
+	Record head;
+	CheckpointPiece pieces[] = { { &head, RECORD_HEAD }, { work->answer, work->record->len } };
+
+	work->found = CheckpointRead(WorkerJob()->id, work->replay->next + 1, 2, pieces) &&
+				  head.kind == work->record->kind && head.len == work->record->len;
+}
+
+eddh_code
+ReplayNext(Replay *replay, ReplayKind kind, void *answer, size_t len, bool *given, eddh_error *err)
+{
+	Record record = { .kind = kind, .len = len };
+	Work work = { .replay = replay, .record = &record, .answer = answer };
+
+	*given = replay != NULL && replay->next < replay->stored;
+	if (!*given)
+		return EDDH_OK;
+	if (!WorkerTransaction(ReadRecord, &work))
+		return eddh_fail(err, EDDH_STOPPED, "stopped");
+	if (!work.found)
+		return eddh_fail(err, EDDH_BAD_DATA, "record %d of the checkpoint is not what the method asks for",
+						 replay->next + 1);
+	replay->next++;
+	return EDDH_OK;
+}
+
+/* ---- Writing ---- */
+
+void
+ReplayRecord(Replay *replay, ReplayKind kind, const void *answer, size_t len)
+{
+	Record *record;
+
+	if (replay == NULL || TrainCheckpointInterval < 0)
+		return;
+	record = MemoryContextAllocZero(WorkerContext(), sizeof(Record));
+	record->kind = kind;
+	record->len = len;
+	record->answer = MemoryContextAllocHuge(WorkerContext(), len);
+	memcpy(record->answer, answer, len);
+	*replay->last = record;
+	replay->last = &record->next;
+	replay->waiting += len;
+}
+
+static void
+Save(void *arg)
+{
+	Work *work = arg;
+	Replay *replay = work->replay;
+	int64 job = WorkerJob()->id;
+	int part = replay->stored;
+	CheckpointPiece pieces[MOST_PIECES + 1] = { { work->state, sizeof(ReplayState) } };
+
+	/* Who drops the extension has it locked: do not wait for him. */
+	if (!CheckpointLock())
+		return;
+	if (replay->anew)
+		CheckpointDelete(job);
+	for (Record *record = replay->first; record != NULL; record = record->next)
+	{
+		CheckpointPiece of_record[] = { { record, RECORD_HEAD }, { record->answer, record->len } };
+
+		CheckpointWrite(job, ++part, 2, of_record);
+	}
+	work->state->n_records = part;
+	memcpy(pieces + 1, replay->weights, sizeof(CheckpointPiece) * replay->n_weights);
+	CheckpointWrite(job, 0, replay->n_weights + 1, pieces);
+	work->found = true;
+}
+
+eddh_code
+ReplayTick(Replay *replay, const ReplayState *state, eddh_error *err)
+{
+	ReplayState now = *state;
+	Work work = { .replay = replay, .state = &now };
+
+	if (replay == NULL || TrainCheckpointInterval < 0 ||
+		(replay->waiting < MOST_WAITING &&
+		 !TimestampDifferenceExceeds(replay->saved, GetCurrentTimestamp(), TrainCheckpointInterval * 1000)))
+		return EDDH_OK;
+	now.fingerprint = replay->fingerprint;
+	if (!WorkerTransaction(Save, &work))
+		return eddh_fail(err, EDDH_STOPPED, "stopped");
+	replay->saved = GetCurrentTimestamp();
+	if (!work.found)
+		return EDDH_OK;
+	replay->anew = false;
+	replay->stored = replay->next = now.n_records;
+	while (replay->first != NULL)
+	{
+		Record *record = replay->first;
+
+		replay->first = record->next;
+		pfree(record->answer);
+		pfree(record);
+	}
+	replay->last = &replay->first;
+	replay->waiting = 0;
+	return EDDH_OK;
+}
