@@ -7,8 +7,9 @@
 #include <string.h>
 
 static const hash_method *const methods[] = {
-	&hash_eddh_method, &hash_sh_method,         &hash_itq_method,         &hash_ksh_method,
-	&hash_sdh_method,  &hash_classifier_method, &hash_class_codes_method,
+	&hash_eddh_method,      &hash_sh_method,         &hash_itq_method,         &hash_ksh_method, &hash_sdh_method,
+	&hash_cnnh_method,      &hash_dhn_method,        &hash_ddsh_method,        &hash_dph_method, &hash_adsh_method,
+	&hash_orthohash_method, &hash_classifier_method, &hash_class_codes_method,
 };
 
 const hash_method *

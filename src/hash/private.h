@@ -102,6 +102,12 @@ hash_inputs_of(const hash_problem *problem)
 
 extern const hash_method hash_eddh_method;
 extern const hash_method hash_itq_method;
+extern const hash_method hash_adsh_method;
+extern const hash_method hash_cnnh_method;
+extern const hash_method hash_ddsh_method;
+extern const hash_method hash_dhn_method;
+extern const hash_method hash_dph_method;
+extern const hash_method hash_orthohash_method;
 extern const hash_method hash_class_codes_method;
 extern const hash_method hash_classifier_method;
 extern const hash_method hash_ksh_method;

@@ -78,7 +78,7 @@ every_method_is_complete(void **state)
 			}
 		}
 	}
-	assert_int_equal(count, 7);
+	assert_int_equal(count, 13);
 	assert_null(hash_method_find("EDDH"));
 	assert_null(hash_method_at(-1));
 }
