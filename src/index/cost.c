@@ -30,12 +30,12 @@ static double
 Radius(IndexPath *path)
 {
 	double radius = -1;
+	List *quals = get_quals_from_indexclauses(path->indexclauses); /* commuted: the code is on the left */
 	ListCell *cell;
 
-	foreach (cell, path->indexclauses)
+	foreach (cell, quals)
 	{
-		IndexClause *clause = lfirst_node(IndexClause, cell);
-		Node *expr = (Node *) clause->rinfo->clause;
+		Node *expr = (Node *) lfirst_node(RestrictInfo, cell)->clause;
 		Node *right;
 
 		if (!IsA(expr, OpExpr) || list_length(((OpExpr *) expr)->args) != 2)
@@ -72,7 +72,6 @@ hamcostestimate(PlannerInfo *root, IndexPath *path, double loopCount, Cost *star
 {
 	IndexOptInfo *info = path->indexinfo;
 	List *quals = get_quals_from_indexclauses(path->indexclauses);
-	Relation index = index_open(info->indexoid, NoLock);
 	HamMeta meta;
 	double leaves;
 	double codesPerLeaf;
@@ -85,8 +84,15 @@ hamcostestimate(PlannerInfo *root, IndexPath *path, double loopCount, Cost *star
 	Cost seqPage;
 	Cost leafCost;
 
-	HamReadMeta(index, &meta);
-	index_close(index, NoLock);
+	if (info->hypothetical)
+		memset(&meta, 0, sizeof(meta));
+	else
+	{
+		Relation index = index_open(info->indexoid, NoLock);
+
+		HamReadMeta(index, &meta);
+		index_close(index, NoLock);
+	}
 	get_tablespace_page_costs(info->reltablespace, &randomPage, &seqPage);
 
 	*selectivity = clauselist_selectivity(root, quals, info->rel->relid, JOIN_INNER, NULL);

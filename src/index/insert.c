@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "index/ham.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 /* The inner page whose decisions lead `folded` to a leaf, locked as asked, and the leaf's entry. */
@@ -51,13 +52,18 @@ InsertCode(Relation index, HamShape *shape, const uint64 *code, HamPointer row)
 	{
 		int entry;
 		HamEntry e;
-		Buffer inner = Descend(index, shape, folded, lock, &entry, &e);
-		Buffer leaf = HamReadPageKind(index, e.child, BUFFER_LOCK_EXCLUSIVE, HAM_LEAF);
-		Page page = BufferGetPage(leaf);
-		int slot = HamLeafFind(shape, page, code);
+		Buffer inner;
+		Buffer leaf;
+		Page page;
+		int slot;
 		bool grown;
 		bool done = true;
 
+		CHECK_FOR_INTERRUPTS();
+		inner = Descend(index, shape, folded, lock, &entry, &e);
+		leaf = HamReadPageKind(index, e.child, BUFFER_LOCK_EXCLUSIVE, HAM_LEAF);
+		page = BufferGetPage(leaf);
+		slot = HamLeafFind(shape, page, code);
 		if (slot >= 0)
 		{
 			UnlockReleaseBuffer(inner);

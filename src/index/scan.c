@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/relscan.h"
+#include "access/tableam.h"
 #include "access/xlog.h"
 #include "bits/ball.h"
 #include "index/ham.h"
@@ -580,8 +581,19 @@ SetOrderValues(IndexScanDesc scan, HamScan *so)
 }
 
 /*
- * An index-only scan is planned where no column is needed at all (count(*), say), whatever amcanreturn says; it still wants a tuple.
+ * An index-only scan, which is planned where no column is needed at all (count(*), say), whatever amcanreturn says, believes the
+ * visibility map: it would return the pointer to a dead row that VACUUM removed while the scan held nothing. So pointers are tried
+ * before they are returned; a row that the snapshot sees stays.
  */
+static bool
+IsVisible(IndexScanDesc scan, ItemPointer tid)
+{
+	ItemPointerData copy = *tid; /* moved along a HOT chain */
+
+	return !scan->xs_want_itup || table_index_fetch_tuple_check(scan->heapRelation, &copy, scan->xs_snapshot, NULL);
+}
+
+/* An index-only scan wants a tuple all the same. */
 static void
 SetTuple(IndexScanDesc scan, HamScan *so)
 {
@@ -611,7 +623,7 @@ hamgettuple(IndexScanDesc scan, ScanDirection direction)
 		{
 			ItemPointer tid = &so->rows.tids[so->nextRow++];
 
-			if (so->track && ReturnedBefore(so, tid))
+			if ((so->track && ReturnedBefore(so, tid)) || !IsVisible(scan, tid))
 				continue;
 			scan->xs_heaptid = *tid;
 			scan->xs_recheck = false;

@@ -711,7 +711,8 @@ hamvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 		stats = vacuum.stats;
 		Pass(&vacuum);
 		stats->num_index_tuples = info->num_heap_tuples;
-		stats->estimated_count = info->estimated_count;
+		/* The table's rows, which are not those of a partial index. */
+		stats->estimated_count = info->estimated_count || RelationGetIndexPredicate(info->index) != NIL;
 		MemoryContextDelete(vacuum.leafContext);
 	}
 	IndexFreeSpaceMapVacuum(info->index);
