@@ -19,6 +19,8 @@ nn_depthwise_fits(const nn_window *g); /* false for geometries whose padded plan
 extern bool nn_depthwise_rows_fits(const nn_window *g);
 extern void nn_depthwise_rows(const nn_window *g, int k, int n, const float *x, const float *w, const float *b,
 							  nn_act act, float *y);
+/* dw is added to. */
+extern void nn_depthwise_rows_weights(const nn_window *g, int k, int n, const float *x, const float *dy, float *dw);
 
 /*
  * Without BLAS and without a matrix of columns (conv_direct.c); on processors and for geometries that nn_conv_direct_fits says. One thread or many.

@@ -227,6 +227,43 @@ NN_SIMD_KERNEL(static, plane_backward,
 			   (const nn_window *g, const float *x, const float *w, const float *dy, float *dx, float *dw),
 			   (g, x, w, dy, dx, dw))
 
+/* With stride 1 the gradient of the input is a convolution of dy with the kernel turned round. */
+static bool
+turned_window(const nn_window *g, int k, nn_window *t)
+{
+	*t = *g;
+	t->h = g->oh;
+	t->w = g->ow;
+	t->ph0 = g->kh - 1 - g->ph0;
+	t->ph1 = g->kh - 1 - g->ph1;
+	t->pw0 = g->kw - 1 - g->pw0;
+	t->pw1 = g->kw - 1 - g->pw1;
+	return k == g->c && g->sh == 1 && g->sw == 1 && t->ph0 >= 0 && t->ph1 >= 0 && t->pw0 >= 0 && t->pw1 >= 0 &&
+		   nn_window_output(t, false) && t->oh == g->h && t->ow == g->w && nn_depthwise_rows_fits(t);
+}
+
+/* By one channel after the other: there is room for one turned kernel. */
+static void
+input_gradient(const nn_window *t, int k, int n, const float *w, const float *dy, float *dx, float *scratch)
+{
+	const nn_act none = { NN_ACT_NONE, 0.0f, 0.0f };
+	size_t taps = (size_t) t->kh * t->kw;
+	nn_window one = *t;
+
+	one.c = 1;
+	for (int o = 0; o < k; o++)
+	{
+		for (size_t tap = 0; tap < taps; tap++)
+			scratch[tap] = w[o * taps + taps - 1 - tap];
+		for (int i = 0; i < n; i++)
+		{
+			size_t at = (size_t) i * k + o;
+
+			nn_depthwise_rows(&one, 1, 1, dy + at * t->h * t->w, scratch, NULL, none, dx + at * t->oh * t->ow);
+		}
+	}
+}
+
 void
 nn_depthwise_backward(const nn_window *g, int k, int n, const float *x, const float *w, const float *dy, float *dx,
 					  float *dw, float *scratch)
@@ -235,7 +272,20 @@ nn_depthwise_backward(const nn_window *g, int k, int n, const float *x, const fl
 	size_t taps = (size_t) g->kh * g->kw;
 	size_t in = (size_t) g->h * g->w;
 	size_t out = (size_t) g->oh * g->ow;
+	nn_window t;
 
+	if (dw != NULL && nn_depthwise_rows_fits(g))
+	{
+		nn_depthwise_rows_weights(g, k, n, x, dy, dw);
+		dw = NULL;
+	}
+	if (dx != NULL && turned_window(g, k, &t))
+	{
+		input_gradient(&t, k, n, w, dy, dx, scratch);
+		dx = NULL;
+	}
+	if (dx == NULL && dw == NULL)
+		return;
 	for (int i = 0; i < n; i++)
 		for (int o = 0; o < k; o++)
 		{

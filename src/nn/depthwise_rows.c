@@ -34,108 +34,121 @@ typedef struct planes
 	float *y;
 } planes;
 
-#define DEFINE_PLANES(suffix, TARGET, WIDTH)                                                                                             \
-	typedef struct chunk_##suffix                                                                                                        \
-	{                                                                                                                                    \
-		rows_mask_##suffix in[2][MOST_K]; /* of the first and, with stride 2, the second vector under a column */                        \
-		rows_mask_##suffix out;                                                                                                          \
-	} chunk_##suffix;                                                                                                                    \
-                                                                                                                                         \
-	/* An input row under all columns of the kernel, added to the output rows that look at it. j: which row of those under the block. */ \
-	ROWS_FUNCTION(TARGET)                                                                                                                \
-	void add_row_##suffix(const int K, const int S, const int j, const chunk_##suffix *m, const float *from,                             \
-						  const rows_vec_##suffix *w, rows_vec_##suffix *sum)                                                            \
-	{                                                                                                                                    \
-		rows_vec_##suffix tap[MOST_K];                                                                                                   \
-                                                                                                                                         \
-		for (int kx = 0; kx < K; kx++)                                                                                                   \
-			if (S == 1)                                                                                                                  \
-				tap[kx] = rows_load_##suffix(m->in[0][kx], from + kx);                                                                   \
-			else if (kx % 2 == 0)                                                                                                        \
-			{                                                                                                                            \
-				rows_vec_##suffix a = rows_load_##suffix(m->in[0][kx], from + kx);                                                       \
-				rows_vec_##suffix b = rows_load_##suffix(m->in[1][kx], from + kx + WIDTH);                                               \
-                                                                                                                                         \
-				tap[kx] = rows_even_##suffix(a, b);                                                                                      \
-				if (kx + 1 < K)                                                                                                          \
-					tap[kx + 1] = rows_odd_##suffix(a, b);                                                                               \
-			}                                                                                                                            \
-		for (int r = 0; r < TOGETHER; r++)                                                                                               \
-			if (j - r * S >= 0 && j - r * S < K)                                                                                         \
-				for (int kx = 0; kx < K; kx++)                                                                                           \
-					sum[r] += tap[kx] * w[(j - r * S) * K + kx];                                                                         \
-	}                                                                                                                                    \
-                                                                                                                                         \
-	ROWS_FUNCTION(TARGET)                                                                                                                \
-	void planes_of_##suffix(const int K, const int S, const planes *p)                                                                   \
-	{                                                                                                                                    \
-		const nn_window *g = p->g;                                                                                                       \
-		int chunks = (g->ow + WIDTH - 1) / WIDTH;                                                                                        \
-		chunk_##suffix masks[ROWS_MOST];                                                                                                 \
-		rows_vec_##suffix lo = rows_all_##suffix(p->act.kind == NN_ACT_RELU ? 0.0f : p->act.lo);                                         \
-		rows_vec_##suffix hi = rows_all_##suffix(p->act.hi);                                                                             \
-                                                                                                                                         \
-		for (int i = 0; i < chunks; i++)                                                                                                 \
-		{                                                                                                                                \
-			for (int kx = 0; kx < K; kx++)                                                                                               \
-				for (int v = 0; v < S; v++)                                                                                              \
-					masks[i].in[v][kx] = rows_mask_of_##suffix((i * S + v) * WIDTH - g->pw0 + kx, g->w);                                 \
-			masks[i].out = rows_mask_of_##suffix(i * WIDTH, g->ow);                                                                      \
-		}                                                                                                                                \
-		for (size_t o = 0; o < p->n; o++)                                                                                                \
-		{                                                                                                                                \
-			size_t channel = o % (size_t) p->k;                                                                                          \
-			const float *x = p->x + (o / p->k * g->c + channel / p->each) * ((size_t) g->h * g->w);                                      \
-			float *y = p->y + o * ((size_t) g->oh * g->ow);                                                                              \
-			rows_vec_##suffix add = rows_all_##suffix(p->b != NULL ? p->b[channel] : 0.0f);                                              \
-			rows_vec_##suffix w[MOST_K * MOST_K];                                                                                        \
-                                                                                                                                         \
-			for (int t = 0; t < K * K; t++)                                                                                              \
-				w[t] = rows_all_##suffix(p->w[channel * (K * K) + t]);                                                                   \
-			for (int oy = 0; oy < g->oh; oy += TOGETHER)                                                                                 \
-			{                                                                                                                            \
-				int rows = g->oh - oy < TOGETHER ? g->oh - oy : TOGETHER;                                                                \
-				int first = oy * S - g->ph0;                                                                                             \
-                                                                                                                                         \
-				for (int i = 0; i < chunks; i++)                                                                                         \
-				{                                                                                                                        \
-					const float *from = x + (ptrdiff_t) first * g->w + i * S * WIDTH - g->pw0;                                           \
-					rows_vec_##suffix sum[TOGETHER];                                                                                     \
-                                                                                                                                         \
-					for (int r = 0; r < TOGETHER; r++)                                                                                   \
-						sum[r] = add;                                                                                                    \
-					_Pragma("GCC unroll 16") for (int j = 0; j < (TOGETHER - 1) * S + K; j++)                                            \
-					{                                                                                                                    \
-						if (first + j >= 0 && first + j < g->h)                                                                          \
-							add_row_##suffix(K, S, j, &masks[i], from + (ptrdiff_t) j * g->w, w, sum);                                   \
-					}                                                                                                                    \
-					if (p->act.kind != NN_ACT_NONE)                                                                                      \
-						for (int r = 0; r < TOGETHER; r++)                                                                               \
-						{                                                                                                                \
-							sum[r] = rows_max_##suffix(lo, sum[r]);                                                                      \
-							if (p->act.kind == NN_ACT_CLIP)                                                                              \
-								sum[r] = rows_min_##suffix(hi, sum[r]);                                                                  \
-						}                                                                                                                \
-					_Pragma("GCC unroll 4") for (int r = 0; r < TOGETHER; r++)                                                           \
-					{                                                                                                                    \
-						if (r < rows)                                                                                                    \
-							rows_store_##suffix(masks[i].out, y + (size_t) (oy + r) * g->ow + i * WIDTH, sum[r]);                        \
-					}                                                                                                                    \
-				}                                                                                                                        \
-			}                                                                                                                            \
-		}                                                                                                                                \
-	}                                                                                                                                    \
-                                                                                                                                         \
-	static TARGET void planes_##suffix(const planes *p)                                                                                  \
-	{                                                                                                                                    \
-		if (p->g->kw == 3 && p->g->sw == 1)                                                                                              \
-			planes_of_##suffix(3, 1, p);                                                                                                 \
-		else if (p->g->kw == 3)                                                                                                          \
-			planes_of_##suffix(3, 2, p);                                                                                                 \
-		else if (p->g->sw == 1)                                                                                                          \
-			planes_of_##suffix(5, 1, p);                                                                                                 \
-		else                                                                                                                             \
-			planes_of_##suffix(5, 2, p);                                                                                                 \
+#define DEFINE_PLANES(suffix, TARGET, WIDTH)                                                                      \
+	typedef struct chunk_##suffix                                                                                 \
+	{                                                                                                             \
+		rows_mask_##suffix in[2][MOST_K]; /* of the first and, with stride 2, the second vector under a column */ \
+		rows_mask_##suffix out;                                                                                   \
+	} chunk_##suffix;                                                                                             \
+                                                                                                                  \
+	/* An input row under all columns of the kernel. */                                                           \
+	ROWS_FUNCTION(TARGET)                                                                                         \
+	void load_taps_##suffix(const int K, const int S, const chunk_##suffix *m, const float *from,                 \
+							rows_vec_##suffix *tap)                                                               \
+	{                                                                                                             \
+		for (int kx = 0; kx < K; kx++)                                                                            \
+			if (S == 1)                                                                                           \
+				tap[kx] = rows_load_##suffix(m->in[0][kx], from + kx);                                            \
+			else if (kx % 2 == 0)                                                                                 \
+			{                                                                                                     \
+				rows_vec_##suffix a = rows_load_##suffix(m->in[0][kx], from + kx);                                \
+				rows_vec_##suffix b = rows_load_##suffix(m->in[1][kx], from + kx + WIDTH);                        \
+                                                                                                                  \
+				tap[kx] = rows_even_##suffix(a, b);                                                               \
+				if (kx + 1 < K)                                                                                   \
+					tap[kx + 1] = rows_odd_##suffix(a, b);                                                        \
+			}                                                                                                     \
+	}                                                                                                             \
+                                                                                                                  \
+	ROWS_FUNCTION(TARGET)                                                                                         \
+	void masks_of_##suffix(const int K, const int S, const nn_window *g, chunk_##suffix *masks)                   \
+	{                                                                                                             \
+		for (int i = 0; i * WIDTH < g->ow; i++)                                                                   \
+		{                                                                                                         \
+			for (int kx = 0; kx < K; kx++)                                                                        \
+				for (int v = 0; v < S; v++)                                                                       \
+					masks[i].in[v][kx] = rows_mask_of_##suffix((i * S + v) * WIDTH - g->pw0 + kx, g->w);          \
+			masks[i].out = rows_mask_of_##suffix(i * WIDTH, g->ow);                                               \
+		}                                                                                                         \
+	}                                                                                                             \
+	/* An input row, added to the output rows that look at it. j: which row of those under the block. */          \
+	ROWS_FUNCTION(TARGET)                                                                                         \
+	void add_row_##suffix(const int K, const int S, const int j, const chunk_##suffix *m, const float *from,      \
+						  const rows_vec_##suffix *w, rows_vec_##suffix *sum)                                     \
+	{                                                                                                             \
+		rows_vec_##suffix tap[MOST_K];                                                                            \
+                                                                                                                  \
+		load_taps_##suffix(K, S, m, from, tap);                                                                   \
+		for (int r = 0; r < TOGETHER; r++)                                                                        \
+			if (j - r * S >= 0 && j - r * S < K)                                                                  \
+				for (int kx = 0; kx < K; kx++)                                                                    \
+					sum[r] += tap[kx] * w[(j - r * S) * K + kx];                                                  \
+	}                                                                                                             \
+                                                                                                                  \
+	ROWS_FUNCTION(TARGET)                                                                                         \
+	void planes_of_##suffix(const int K, const int S, const planes *p)                                            \
+	{                                                                                                             \
+		const nn_window *g = p->g;                                                                                \
+		int chunks = (g->ow + WIDTH - 1) / WIDTH;                                                                 \
+		chunk_##suffix masks[ROWS_MOST];                                                                          \
+		rows_vec_##suffix lo = rows_all_##suffix(p->act.kind == NN_ACT_RELU ? 0.0f : p->act.lo);                  \
+		rows_vec_##suffix hi = rows_all_##suffix(p->act.hi);                                                      \
+                                                                                                                  \
+		masks_of_##suffix(K, S, g, masks);                                                                        \
+		for (size_t o = 0; o < p->n; o++)                                                                         \
+		{                                                                                                         \
+			size_t channel = o % (size_t) p->k;                                                                   \
+			const float *x = p->x + (o / p->k * g->c + channel / p->each) * ((size_t) g->h * g->w);               \
+			float *y = p->y + o * ((size_t) g->oh * g->ow);                                                       \
+			rows_vec_##suffix add = rows_all_##suffix(p->b != NULL ? p->b[channel] : 0.0f);                       \
+			rows_vec_##suffix w[MOST_K * MOST_K];                                                                 \
+                                                                                                                  \
+			for (int t = 0; t < K * K; t++)                                                                       \
+				w[t] = rows_all_##suffix(p->w[channel * (K * K) + t]);                                            \
+			for (int oy = 0; oy < g->oh; oy += TOGETHER)                                                          \
+			{                                                                                                     \
+				int rows = g->oh - oy < TOGETHER ? g->oh - oy : TOGETHER;                                         \
+				int first = oy * S - g->ph0;                                                                      \
+                                                                                                                  \
+				for (int i = 0; i < chunks; i++)                                                                  \
+				{                                                                                                 \
+					const float *from = x + (ptrdiff_t) first * g->w + i * S * WIDTH - g->pw0;                    \
+					rows_vec_##suffix sum[TOGETHER];                                                              \
+                                                                                                                  \
+					for (int r = 0; r < TOGETHER; r++)                                                            \
+						sum[r] = add;                                                                             \
+					_Pragma("GCC unroll 16") for (int j = 0; j < (TOGETHER - 1) * S + K; j++)                     \
+					{                                                                                             \
+						if (first + j >= 0 && first + j < g->h)                                                   \
+							add_row_##suffix(K, S, j, &masks[i], from + (ptrdiff_t) j * g->w, w, sum);            \
+					}                                                                                             \
+					if (p->act.kind != NN_ACT_NONE)                                                               \
+						for (int r = 0; r < TOGETHER; r++)                                                        \
+						{                                                                                         \
+							sum[r] = rows_max_##suffix(lo, sum[r]);                                               \
+							if (p->act.kind == NN_ACT_CLIP)                                                       \
+								sum[r] = rows_min_##suffix(hi, sum[r]);                                           \
+						}                                                                                         \
+					_Pragma("GCC unroll 4") for (int r = 0; r < TOGETHER; r++)                                    \
+					{                                                                                             \
+						if (r < rows)                                                                             \
+							rows_store_##suffix(masks[i].out, y + (size_t) (oy + r) * g->ow + i * WIDTH, sum[r]); \
+					}                                                                                             \
+				}                                                                                                 \
+			}                                                                                                     \
+		}                                                                                                         \
+	}                                                                                                             \
+                                                                                                                  \
+	static TARGET void planes_##suffix(const planes *p)                                                           \
+	{                                                                                                             \
+		if (p->g->kw == 3 && p->g->sw == 1)                                                                       \
+			planes_of_##suffix(3, 1, p);                                                                          \
+		else if (p->g->kw == 3)                                                                                   \
+			planes_of_##suffix(3, 2, p);                                                                          \
+		else if (p->g->sw == 1)                                                                                   \
+			planes_of_##suffix(5, 1, p);                                                                          \
+		else                                                                                                      \
+			planes_of_##suffix(5, 2, p);                                                                          \
 	}
 
 DEFINE_PLANES(avx2, NN_TARGET_AVX2, 8)
@@ -153,5 +166,90 @@ nn_depthwise_rows(const nn_window *g, int k, int n, const float *x, const float 
 		planes_avx512(&p);
 	else
 		planes_avx2(&p);
+#endif
+}
+
+/* ---- Gradients ---- */
+
+#if defined(__x86_64__)
+
+/*
+ * dw (K x K) += the products of dy with the pixels that each tap saw, over a plane: the loads of planes_of, but the sums run over the outputs. One row of outputs
+ * at a time, one row of the kernel after the other, so that its sums stay in registers.
+ */
+#define DEFINE_WEIGHTS(suffix, TARGET, WIDTH)                                                                     \
+	ROWS_FUNCTION(TARGET)                                                                                         \
+	void weights_of_##suffix(const int K, const int S, const nn_window *g, const chunk_##suffix *masks,           \
+							 const float *x, const float *dy, float *dw)                                          \
+	{                                                                                                             \
+		int chunks = (g->ow + WIDTH - 1) / WIDTH;                                                                 \
+                                                                                                                  \
+		for (int ky = 0; ky < K; ky++)                                                                            \
+		{                                                                                                         \
+			rows_vec_##suffix sum[MOST_K];                                                                        \
+                                                                                                                  \
+			for (int kx = 0; kx < K; kx++)                                                                        \
+				sum[kx] = rows_all_##suffix(0.0f);                                                                \
+			for (int oy = 0; oy < g->oh; oy++)                                                                    \
+			{                                                                                                     \
+				int iy = oy * S - g->ph0 + ky;                                                                    \
+                                                                                                                  \
+				if (iy < 0 || iy >= g->h)                                                                         \
+					continue;                                                                                     \
+				for (int i = 0; i < chunks; i++)                                                                  \
+				{                                                                                                 \
+					const float *from = x + (ptrdiff_t) iy * g->w + i * S * WIDTH - g->pw0;                       \
+					rows_vec_##suffix d = rows_load_##suffix(masks[i].out, dy + (size_t) oy * g->ow + i * WIDTH); \
+					rows_vec_##suffix tap[MOST_K];                                                                \
+                                                                                                                  \
+					load_taps_##suffix(K, S, &masks[i], from, tap);                                               \
+					for (int kx = 0; kx < K; kx++)                                                                \
+						sum[kx] += tap[kx] * d;                                                                   \
+				}                                                                                                 \
+			}                                                                                                     \
+			for (int kx = 0; kx < K; kx++)                                                                        \
+				dw[ky * K + kx] += rows_sum_##suffix(sum[kx]);                                                    \
+		}                                                                                                         \
+	}                                                                                                             \
+                                                                                                                  \
+	ROWS_FUNCTION(TARGET)                                                                                         \
+	void all_weights_of_##suffix(const int K, const int S, const planes *p, const float *dy, float *dw)           \
+	{                                                                                                             \
+		const nn_window *g = p->g;                                                                                \
+		chunk_##suffix masks[ROWS_MOST];                                                                          \
+                                                                                                                  \
+		masks_of_##suffix(K, S, g, masks);                                                                        \
+		for (size_t o = 0; o < p->n; o++)                                                                         \
+		{                                                                                                         \
+			size_t channel = o % (size_t) p->k;                                                                   \
+			const float *x = p->x + (o / p->k * g->c + channel / p->each) * ((size_t) g->h * g->w);               \
+                                                                                                                  \
+			weights_of_##suffix(K, S, g, masks, x, dy + o * ((size_t) g->oh * g->ow), dw + channel * K * K);      \
+		}                                                                                                         \
+	}                                                                                                             \
+                                                                                                                  \
+	static TARGET void weights_##suffix(const planes *p, const float *dy, float *dw)                              \
+	{                                                                                                             \
+		if (p->g->kw == 3 && p->g->sw == 1)                                                                       \
+			all_weights_of_##suffix(3, 1, p, dy, dw);                                                             \
+		else if (p->g->kw == 3)                                                                                   \
+			all_weights_of_##suffix(3, 2, p, dy, dw);                                                             \
+		else if (p->g->sw == 1)                                                                                   \
+			all_weights_of_##suffix(5, 1, p, dy, dw);                                                             \
+		else                                                                                                      \
+			all_weights_of_##suffix(5, 2, p, dy, dw);                                                             \
+	}
+
+DEFINE_WEIGHTS(avx2, NN_TARGET_AVX2, 8)
+DEFINE_WEIGHTS(avx512, NN_TARGET_AVX512, 16)
+#endif
+
+void
+nn_depthwise_rows_weights(const nn_window *g, int k, int n, const float *x, const float *dy, float *dw)
+{
+#if defined(__x86_64__)
+	planes p = { .g = g, .n = (size_t) n * k, .k = k, .each = k / g->c, .x = x };
+
+	(nn_simd_level() == NN_SIMD_AVX512 ? weights_avx512 : weights_avx2)(&p, dy, dw);
 #endif
 }

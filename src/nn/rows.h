@@ -186,6 +186,24 @@ ROWS_FUNCTION(NN_TARGET_AVX2) rows_vec_avx2 rows_ninths_avx2(const float *from, 
 	return _mm256_i32gather_ps(from, _mm256_add_epi32(_mm256_slli_epi32(lane, 3), lane), 4);
 }
 
+/* The sum of all floats. */
+ROWS_FUNCTION(NN_TARGET_AVX512)
+float
+rows_sum_avx512(rows_vec_avx512 v)
+{
+	return _mm512_reduce_add_ps(v);
+}
+
+ROWS_FUNCTION(NN_TARGET_AVX2)
+float
+rows_sum_avx2(rows_vec_avx2 v)
+{
+	__m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+
+	half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+	return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+
 #endif /* x86_64 */
 
 /* Vectors of a row that the kernels of this kind keep masks for. */
