@@ -68,6 +68,60 @@ depthwise(void **state)
 	at_every_level(depthwise_body);
 }
 
+/* Against the plain loops, which test_nn_kernels_conv compares with differences. */
+static void
+depthwise_gradient_body(void)
+{
+	nn_simd cap = nn_simd_cap;
+	eddh_rng rng;
+
+	eddh_rng_seed(&rng, 53);
+	for (int i = 0; i < 300; i++)
+	{
+		nn_window g = random_square(&rng, i % 2 == 0 ? 3 : 5, i % 10 == 0);
+		int n = pick(&rng, 1, 3);
+		size_t in, weights;
+		int k;
+		float *x, *w, *dy, *dx, *dw, *want_dx, *want_dw, *scratch;
+		char text[256];
+
+		g.c = g.c > 1 ? g.c : 2;
+		k = g.c * (i % 3 == 0 ? 2 : 1);
+		in = (size_t) n * g.c * g.h * g.w;
+		weights = (size_t) k * g.kh * g.kw;
+		x = random_buffer(&rng, in);
+		w = random_buffer(&rng, weights);
+		dy = random_buffer(&rng, (size_t) n * k * g.oh * g.ow);
+		dx = buffer(in);
+		dw = zero_buffer(weights);
+		want_dx = buffer(in);
+		want_dw = zero_buffer(weights);
+		scratch = buffer(nn_conv_scratch(&g, k, g.c, true));
+		window_text(&g, text, sizeof text);
+		nn_conv_backward(&g, k, g.c, n, x, w, dy, dx, dw, NULL, scratch);
+		nn_simd_cap = NN_SIMD_BASE;
+		nn_conv_backward(&g, k, g.c, n, x, w, dy, want_dx, want_dw, NULL, scratch);
+		nn_simd_cap = cap;
+		check_close("dx", text, in, dx, want_dx, 1e-5);
+		check_close("dw", text, weights, dw, want_dw, 2e-5);
+		check_guard("dx", text, in, dx);
+		free(x);
+		free(w);
+		free(dy);
+		free(dx);
+		free(dw);
+		free(want_dx);
+		free(want_dw);
+		free(scratch);
+	}
+}
+
+static void
+depthwise_gradient(void **state)
+{
+	at_every_level(depthwise_gradient_body);
+}
+
 static void
 maxpool_body(void)
 {
@@ -116,7 +170,8 @@ maxpool(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(depthwise), cmocka_unit_test(maxpool) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(depthwise), cmocka_unit_test(depthwise_gradient),
+										cmocka_unit_test(maxpool) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
