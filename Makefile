@@ -18,7 +18,8 @@ OBJS = $(PG_SOURCES:.c=.o) $(PLAIN_OBJS)
 # One readable truth a room, in install order; version 1.0 is their concatenation, later versions are steps.
 SQL_PARTS = $(wildcard $(addprefix sql/, bits.sql index.sql model.sql train.sql sqlapi.sql))
 DATA_built = build/eddh--1.0.sql
-DATA = $(wildcard sql/eddh--*--*.sql)
+# share/eddh_photo.onnx: weights of the backbone `photo` (tools/photo/README.md).
+DATA = $(wildcard sql/eddh--*--*.sql) share/eddh_photo.onnx
 
 # The serial OpenBLAS: a backend must never grow threads (src/nn/README.md).
 BLAS_LIBDIR := $(firstword $(wildcard /usr/lib/*/openblas-serial) $(shell pkg-config --variable=libdir openblas 2>/dev/null))

@@ -92,28 +92,35 @@ ModelGetBackbone(int64 id)
 nn_graph *
 ModelReadBackbone(const ModelBackbone *backbone, uint64 seed)
 {
-	ModelGraphHolder *holder = ModelHoldGraph();
+	nn_graph *graph;
+	ModelGraphHolder *holder;
 	char *what = psprintf("backbone \"%s\"", backbone->name);
 	eddh_error err;
 
 	if (!backbone->builtin)
 		return ModelReadNetwork(backbone->id, backbone->sha, what);
 
-	if (strcmp(backbone->name, "cnn-f") == 0)
-		EDDH_CHECK(nn_graph_cnn_f(seed, &holder->graph, &err), &err, what);
-	else if (strcmp(backbone->name, "cnn-s") == 0)
-		EDDH_CHECK(nn_graph_cnn_s(seed, &holder->graph, &err), &err, what);
+	if (strcmp(backbone->name, "photo") == 0)
+		graph = ModelReadShipped("eddh_photo.onnx", backbone->sha, what);
 	else
-		elog(ERROR, "%s is built in, but not in this library", what);
-	if (nn_graph_output_shape(holder->graph).count != backbone->features ||
-		nn_graph_parameters(holder->graph) != backbone->parameters || nn_graph_macs(holder->graph) != backbone->macs)
+	{
+		holder = ModelHoldGraph();
+		if (strcmp(backbone->name, "cnn-f") == 0)
+			EDDH_CHECK(nn_graph_cnn_f(seed, &holder->graph, &err), &err, what);
+		else if (strcmp(backbone->name, "cnn-s") == 0)
+			EDDH_CHECK(nn_graph_cnn_s(seed, &holder->graph, &err), &err, what);
+		else
+			elog(ERROR, "%s is built in, but not in this library", what);
+		graph = holder->graph;
+	}
+	if (nn_graph_output_shape(graph).count != backbone->features ||
+		nn_graph_parameters(graph) != backbone->parameters || nn_graph_macs(graph) != backbone->macs)
 		elog(
 			ERROR,
 			"the row of %s in eddh_catalog.backbone contradicts this library: %zu features, %zu parameters, " UINT64_FORMAT
 			" macs",
-			what, nn_graph_output_shape(holder->graph).count, nn_graph_parameters(holder->graph),
-			(uint64) nn_graph_macs(holder->graph));
-	return holder->graph;
+			what, nn_graph_output_shape(graph).count, nn_graph_parameters(graph), (uint64) nn_graph_macs(graph));
+	return graph;
 }
 
 int64

@@ -9,6 +9,11 @@
 /* A stored network's graph, checksum verified, held by the current memory context; what: "model \"products\"". */
 extern nn_graph *ModelReadNetwork(int64 object, const uint8 *sha, const char *what);
 
+/*
+ * The same of a file that is installed with the extension (shipped.c), in the folder of its SQL. Errors: as opening a file; XX001 if its checksum is another.
+ */
+extern nn_graph *ModelReadShipped(const char *file, const uint8 *sha, const char *what);
+
 /* What a graph is stored as; bytes are freed with the current memory context. */
 typedef struct ModelImported
 {

@@ -24,7 +24,7 @@
 #define MODEL_CATALOG          "model"
 #define MODEL_CHUNK_CATALOG    "chunk"
 #define MODEL_GRANT_CATALOG    "object_grant"
-#define MODEL_DEFAULT_BACKBONE "cnn-s" /* where neither argument nor eddh.backbone names one */
+#define MODEL_DEFAULT_BACKBONE "photo" /* where neither argument nor eddh.backbone names one */
 #define MODEL_NAME_MAX         63      /* bytes of a model's or backbone's name */
 #define MODEL_ENCODE_BATCH     32      /* pictures in one forward pass of batch calls */
 
@@ -53,7 +53,7 @@ typedef struct ModelBackbone
 	char *name;
 	char *owner; /* NULL for a built-in one */
 	uint8 sha[MODEL_SHA_BYTES];
-	bool builtin; /* weights are made by code from a fixed seed, not stored */
+	bool builtin; /* weights are made by code from a fixed seed, or in a file that is installed with the extension; not stored */
 	bool trained;
 	int features;
 	int64 parameters;

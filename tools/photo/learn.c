@@ -2,6 +2,7 @@
  * learn.c: what the recipe of the backbone `photo` (README.md here) does with networks, by this project's own code.
  *
  *   learn features NETWORK FIRST LAST INPUTS OUTPUTS      every row of INPUTS through the part of the network from tensor FIRST to LAST
+ *   learn describe NETWORK                                features, parameters, multiply-adds
  *   learn tune NETWORK FIRST INPUTS TARGETS OUTPUT [NAME=NUMBER...]   trains the part behind FIRST to have the targets' similarities
  *
  * "-" as FIRST is the picture, as LAST the output. Files are bare rows: 3 bytes a pixel for pictures, else float32. Settings of tune:
@@ -340,7 +341,6 @@ tune(int count, char **args)
 		{
 			printf("step %llu of %llu: vectors %.4f, similarities %.5f\n", (unsigned long long) step + 1,
 				   (unsigned long long) steps, l.loss_vector / (double) l.losses, l.loss_relation / (double) l.losses);
-			fflush(stdout);
 			l.loss_vector = l.loss_relation = 0;
 			l.losses = 0;
 		}
@@ -349,11 +349,23 @@ tune(int count, char **args)
 	write_network(args[4], whole);
 }
 
+static void
+describe(const char *path)
+{
+	const nn_graph *graph = read_network(path);
+
+	printf("%zu %zu %llu\n", nn_graph_output_shape(graph).count, nn_graph_parameters(graph),
+		   (unsigned long long) nn_graph_macs(graph));
+}
+
 int
 main(int argc, char **argv)
 {
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 7 && strcmp(argv[1], "features") == 0)
 		features(argv + 2);
+	else if (argc == 3 && strcmp(argv[1], "describe") == 0)
+		describe(argv[2]);
 	else if (argc >= 7 && strcmp(argv[1], "tune") == 0)
 		tune(argc - 2, argv + 2);
 	else
