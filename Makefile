@@ -105,6 +105,9 @@ check-format:
 test:
 	scripts/test $(SUITES)
 
+table1:
+	scripts/table1
+
 demo:
 	scripts/demo
 
@@ -113,4 +116,4 @@ SECONDS ?= 60
 fuzz:
 	scripts/fuzz $(SECONDS) $(TARGETS)
 
-.PHONY: unit-programs bench-programs regress-folder check-layers format check-format test demo fuzz
+.PHONY: unit-programs bench-programs regress-folder check-layers format check-format test table1 demo fuzz

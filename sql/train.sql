@@ -90,6 +90,22 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'eddh_train
 COMMENT ON FUNCTION eddh_train(text, regclass, name, name, integer, text, text, jsonb)
 IS 'train a hash on a table of pictures in the background, as the role that calls; returns the job';
 
+CREATE FUNCTION eddh_compare(images regclass, image_column name, label_column name, methods text[] DEFAULT NULL,
+	bits integer[] DEFAULT '{16,32,48,64}', backbone text DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'eddh_compare';
+COMMENT ON FUNCTION eddh_compare(regclass, name, name, text[], integer[], text, jsonb)
+IS 'train and measure methods (NULL: all) at several lengths on the same features and seeded splits, in the background; look at the view eddh_comparisons. options: seeds, queries, train, top, unseen, those of eddh_train for all, and {"METHOD": {...}} for one';
+
+CREATE VIEW eddh_comparisons WITH (security_barrier) AS
+SELECT l.job, m.part[1] AS method, m.part[2]::integer AS bits, m.part[3] AS measure, pg_catalog.avg(l.value) AS mean,
+	   pg_catalog.stddev_samp(l.value) AS deviation, pg_catalog.count(*)::integer AS seeds
+FROM eddh_catalog.job_log AS l JOIN eddh_catalog.job AS j USING (job)
+	CROSS JOIN LATERAL (SELECT pg_catalog.regexp_match(l.measure, '^(\S+) (\d+) (\S+)$') AS part OFFSET 0) AS m
+WHERE pg_catalog.pg_has_role(j.owner, 'USAGE') AND j.kind OPERATOR(pg_catalog.=) 'compare' AND m.part IS NOT NULL
+GROUP BY l.job, m.part;
+COMMENT ON VIEW eddh_comparisons IS 'results of eddh_compare: every measure of each method and length, mean and deviation over seeds';
+GRANT SELECT ON eddh_comparisons TO PUBLIC;
+
 CREATE FUNCTION eddh_encode_table(images regclass, image_column name, code_column name, model text DEFAULT NULL,
 	options jsonb DEFAULT '{}') RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'eddh_encode_table';

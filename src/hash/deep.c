@@ -5,9 +5,11 @@
 
 #include <string.h>
 
-/* The constant that deep.h explains, from copies of the outputs. */
+#define SAMPLE 128
+
+/* The constant that deep.h explains, for one batch. */
 static eddh_code
-calibrate(hash_course *course, int n, const uint32_t *rows, const float *u, eddh_error *err)
+calibrate_batch(hash_course *course, int n, const uint32_t *rows, const float *u, eddh_error *err)
 {
 	size_t k = course->problem->bits, entries = (size_t) n * k;
 	float *scaled = hash_alloc(entries, 2, sizeof *scaled), *du = scaled + entries;
@@ -36,8 +38,43 @@ calibrate(hash_course *course, int n, const uint32_t *rows, const float *u, eddh
 		length += sqrt(sum) / n;
 	}
 	free(scaled);
-	/* A batch without labels says nothing; the next one will. */
-	course->factor = length > 0 && isfinite(length) ? HASH_GRADIENT_LENGTH / length : 0;
+	course->factor = length > 0 && isfinite(length) ? HASH_GRADIENT_LENGTH / length : 1;
+	return code;
+}
+
+/* On labelled rows at equal steps. Not in a gradient: a resumed training does not call that for epochs it remembers (hash.h). */
+static eddh_code
+calibrate(hash_course *course, eddh_error *err)
+{
+	const hash_problem *problem = course->problem;
+	size_t k = problem->bits, labelled = 0, at = 0;
+	float *u = hash_alloc(problem->rows, k, sizeof *u), *some = hash_alloc(SAMPLE, k, sizeof *some);
+	uint32_t rows[SAMPLE];
+	int n = 0;
+	eddh_code code = u == NULL || some == NULL ? hash_no_memory(err, "outputs of the network")
+											   : problem->net->outputs(problem->net->ctx, u, err);
+
+	for (size_t i = 0; i < problem->rows; i++)
+		labelled += !hash_labels_empty(problem->labels, i);
+	for (size_t i = 0; code == EDDH_OK && i < problem->rows && n < SAMPLE; i++)
+	{
+		if (hash_labels_empty(problem->labels, i))
+			continue;
+		if (at++ * SAMPLE < (size_t) n * labelled)
+			continue;
+		rows[n] = (uint32_t) i;
+		memcpy(some + n * k, u + i * k, k * sizeof *u);
+		n++;
+	}
+	for (size_t i = 0; code == EDDH_OK && i < n * k; i++)
+	{
+		if (!isfinite(some[i]))
+			code = eddh_fail(err, EDDH_NUMERIC, "the network's output for row %u is not finite", rows[i / k]);
+	}
+	if (code == EDDH_OK)
+		code = calibrate_batch(course, n, rows, some, err);
+	free(u);
+	free(some);
 	return code;
 }
 
@@ -46,17 +83,14 @@ scaled_gradient(void *arg, int n, const uint32_t *rows, const float *u, float *d
 {
 	hash_course *course = arg;
 	size_t k = course->problem->bits;
-	eddh_code code = EDDH_OK;
+	eddh_code code;
 
 	for (size_t i = 0; i < (size_t) n * k; i++)
 	{
 		if (!isfinite(u[i]))
 			return eddh_fail(err, EDDH_NUMERIC, "the network's output for row %u is not finite", rows[i / k]);
 	}
-	if (course->factor == 0)
-		code = calibrate(course, n, rows, u, err);
-	if (code == EDDH_OK)
-		code = course->raw(course->arg, n, rows, u, du, loss, err);
+	code = course->raw(course->arg, n, rows, u, du, loss, err);
 	for (size_t i = 0; code == EDDH_OK && i < (size_t) n * k; i++)
 		du[i] = (float) (course->factor * du[i]);
 	return code;
@@ -67,6 +101,13 @@ hash_course_run(hash_course *course, int epochs, eddh_error *err)
 {
 	const hash_problem *problem = course->problem;
 
+	if (course->factor == 0 && epochs > 0)
+	{
+		eddh_code code = calibrate(course, err);
+
+		if (code != EDDH_OK)
+			return code;
+	}
 	for (int i = 0; i < epochs; i++)
 	{
 		double loss;

@@ -5,8 +5,8 @@
 #include "hash/hash.h"
 
 /*
- * Epochs of one objective. raw writes du = d(mean loss of the batch)/du in whatever scale its formula has; it is multiplied by one constant, found at the
- * first batch: with outputs scaled to a mean square of 1, the mean gradient of a row then has HASH_GRADIENT_LENGTH. So one learning rate serves
+ * Epochs of one objective. raw writes du = d(mean loss of the batch)/du in whatever scale its formula has; it is multiplied by one constant, found before
+ * the first epoch on some rows: with outputs scaled to a mean square of 1, the mean gradient of a row then has HASH_GRADIENT_LENGTH. So one learning rate serves
  * all methods, n, k and c.
  */
 typedef struct hash_course

@@ -27,6 +27,8 @@ typedef struct scan
 	uint32_t *distance;
 	uint32_t *lanes; /* 2 x LANES x radii */
 	uint64_t *all, *relevant;
+	double *gain;     /* by radius: sum of gains */
+	uint64_t *grades; /* classes + 1: rows that share 0, 1, .. labels with the query; NULL where rows have one label */
 } scan;
 
 static void
@@ -38,6 +40,8 @@ scan_free(scan *s)
 	free(s->lanes);
 	free(s->all);
 	free(s->relevant);
+	free(s->gain);
+	free(s->grades);
 }
 
 /* A copy of the codes in class order, so that "relevant" is a range instead of a test a pair. */
@@ -95,9 +99,15 @@ scan_begin(scan *s, const hash_ranking *ranking, eddh_error *err)
 	s->lanes = hash_alloc(2 * LANES, s->radii, sizeof *s->lanes);
 	s->all = hash_alloc(s->radii, 1, sizeof *s->all);
 	s->relevant = hash_alloc(s->radii, 1, sizeof *s->relevant);
-	failed = s->distance == NULL || s->lanes == NULL || s->all == NULL || s->relevant == NULL;
+	s->gain = hash_alloc(s->radii, 1, sizeof *s->gain);
+	failed = s->gain == NULL || s->distance == NULL || s->lanes == NULL || s->all == NULL || s->relevant == NULL;
 	if (!failed && ranking->query_labels->single != NULL && ranking->database_labels->single != NULL)
 		failed = !group_by_class(s);
+	else if (!failed)
+	{
+		s->grades = hash_alloc((size_t) ranking->database_labels->classes + 1, 1, sizeof *s->grades);
+		failed = s->grades == NULL;
+	}
 	if (!failed)
 		return EDDH_OK;
 	scan_free(s);
@@ -221,6 +231,85 @@ scan_query(scan *s, size_t row, size_t *ranked, size_t *relevant_total)
 	}
 }
 
+/* ---- Graded relevance ---- */
+
+/* So many shared labels are all the same: 2^g has to stay a number that sums well. */
+#define GRADE_MAX 30
+
+static inline double
+gain_of(size_t shared)
+{
+	return (double) ((UINT64_C(1) << (shared < GRADE_MAX ? shared : GRADE_MAX)) - 1);
+}
+
+/* Fills s->gain, and s->grades where there are any, for one query, without itself. With one label a row it is all in the histograms. */
+static void
+scan_gains(scan *s, size_t row)
+{
+	const hash_ranking *ranking = s->ranking;
+	const uint8_t *query = ranking->query_codes + row * s->len;
+	size_t words = ranking->database_labels->words;
+	const uint64_t *mine = ranking->query_labels->bitmap + row * words;
+
+	for (size_t h = 0; h < s->radii; h++)
+		s->gain[h] = s->grades == NULL ? (double) s->relevant[h] : 0;
+	if (s->grades == NULL)
+		return;
+	memset(s->grades, 0, ((size_t) ranking->database_labels->classes + 1) * sizeof *s->grades);
+	for (size_t from = 0; from < ranking->database; from += CHUNK)
+	{
+		size_t n = ranking->database - from < CHUNK ? ranking->database - from : CHUNK;
+
+		bits_distances(s->len, n, query, ranking->database_codes + from * s->len, s->distance);
+		for (size_t i = 0; i < n; i++)
+		{
+			const uint64_t *theirs = ranking->database_labels->bitmap + (from + i) * words;
+			size_t shared = 0;
+
+			if (ranking->same && from + i == row)
+				continue;
+			for (size_t w = 0; w < words; w++)
+				shared += (size_t) __builtin_popcountll(mine[w] & theirs[w]);
+			s->grades[shared]++;
+			if (shared > 0)
+				s->gain[s->distance[i]] += gain_of(shared);
+		}
+	}
+}
+
+/* Expected DCG over the DCG of the best order; within a tie every rank has the tie's mean gain. discount: prefix sums of 1 / log2(1 + rank). */
+static double
+normalised_gain(const scan *s, const double *discount, size_t ranked, size_t relevant_total)
+{
+	size_t top = s->ranking->top == 0 || s->ranking->top > ranked ? ranked : s->ranking->top;
+	size_t seen = 0;
+	double dcg = 0, best = 0;
+
+	for (size_t h = 0; h < s->radii && seen < top; h++)
+	{
+		size_t n = s->all[h], p = n < top - seen ? n : top - seen;
+
+		if (n == 0)
+			continue;
+		dcg += s->gain[h] / (double) n * (discount[seen + p] - discount[seen]);
+		seen += p;
+	}
+	if (s->grades == NULL)
+		best = discount[relevant_total < top ? relevant_total : top];
+	else
+	{
+		seen = 0;
+		for (size_t g = (size_t) s->ranking->database_labels->classes; g > 0 && seen < top; g--)
+		{
+			size_t p = s->grades[g] < top - seen ? s->grades[g] : top - seen;
+
+			best += gain_of(g) * (discount[seen + p] - discount[seen]);
+			seen += p;
+		}
+	}
+	return best > 0 ? dcg / best : 0;
+}
+
 /* ---- Average precision over ties ---- */
 
 /* Prefix sums over the ranks: harmonic numbers, and logarithms of factorials for the cut group. */
@@ -228,6 +317,7 @@ typedef struct tables
 {
 	double *harmonic;      /* H(0) .. H(n) */
 	double *log_factorial; /* log 0! .. log n! */
+	double *discount;      /* sum over ranks 1 .. n of 1 / log2(1 + rank) */
 } tables;
 
 static void
@@ -235,6 +325,7 @@ tables_free(tables *t)
 {
 	free(t->harmonic);
 	free(t->log_factorial);
+	free(t->discount);
 }
 
 static eddh_code
@@ -242,7 +333,8 @@ tables_fill(size_t n, tables *t, eddh_error *err)
 {
 	t->harmonic = hash_alloc(n + 1, 1, sizeof *t->harmonic);
 	t->log_factorial = hash_alloc(n + 1, 1, sizeof *t->log_factorial);
-	if (t->harmonic == NULL || t->log_factorial == NULL)
+	t->discount = hash_alloc(n + 1, 1, sizeof *t->discount);
+	if (t->harmonic == NULL || t->log_factorial == NULL || t->discount == NULL)
 	{
 		tables_free(t);
 		return hash_no_memory(err, "measuring");
@@ -251,6 +343,7 @@ tables_fill(size_t n, tables *t, eddh_error *err)
 	{
 		t->harmonic[i] = t->harmonic[i - 1] + 1 / (double) i;
 		t->log_factorial[i] = t->log_factorial[i - 1] + log((double) i);
+		t->discount[i] = t->discount[i - 1] + 1 / log2(1 + (double) i);
 	}
 	return EDDH_OK;
 }
@@ -368,6 +461,8 @@ hash_measure(const hash_ranking *ranking, hash_quality *out, eddh_error *err)
 		out->map_min += q.ap_min / queries;
 		out->precision_top += q.precision / queries;
 		out->recall_top += q.recall / queries;
+		scan_gains(&s, i);
+		out->ndcg += normalised_gain(&s, t.discount, ranked, relevant_total) / queries;
 		out->queries_used += relevant_total > 0;
 		for (size_t h = 0; h < s.radii && h <= 2; h++)
 		{

@@ -27,6 +27,11 @@ typedef struct hash_quality
 	double recall_top;
 	double precision_radius2; /* empty ball counts 0 */
 	double empty_radius2;     /* share of queries with an empty ball */
+	/*
+	 * Normalised discounted cumulative gain at R: gain 2^g - 1 with g the number of labels that query and row share, discount log2(1 + rank). Queries without a
+	 * relevant row count 0.
+	 */
+	double ndcg;
 	size_t queries_used;      /* queries with at least one relevant row in the database */
 } hash_quality;
 

@@ -242,6 +242,7 @@ eddh_evaluate(PG_FUNCTION_ARGS)
 		PutMeasure(result, psprintf("precision%s", at), quality.precision_top);
 		PutMeasure(result, psprintf("recall%s", at), quality.recall_top);
 	}
+	PutMeasure(result, psprintf("ndcg%s", at), quality.ndcg);
 	PutMeasure(result, "precision_radius_2", quality.precision_radius2);
 	PutMeasure(result, "empty_radius_2", quality.empty_radius2);
 	PutMeasure(result, "bits", evaluation->bits);

@@ -169,7 +169,7 @@ eddh_resume(PG_FUNCTION_ARGS)
 	JobSet(&change, JOB_SKIPPED, Int64GetDatum(0));
 	JobSetText(&change, JOB_STATE, JOB_QUEUED);
 	JobSet(&change, JOB_PID, Int32GetDatum(WorkerLaunch(id, row->model)));
-	if (strcmp(row->kind, JOB_KIND_TRAIN) == 0)
+	if (strcmp(row->kind, JOB_KIND_ENCODE) != 0)
 		JobLogDelete(id);
 	if (!JobUpdate(id, &change))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("job " INT64_FORMAT " no longer exists", id)));

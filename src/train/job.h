@@ -56,8 +56,9 @@ typedef enum JobColumn
 #define JOB_FAILED    "failed"
 #define JOB_CANCELLED "cancelled"
 
-#define JOB_KIND_TRAIN  "train"
-#define JOB_KIND_ENCODE "encode"
+#define JOB_KIND_TRAIN   "train"
+#define JOB_KIND_ENCODE  "encode"
+#define JOB_KIND_COMPARE "compare"
 
 /* A row as read. Texts are NULL where the column is. */
 typedef struct JobRow

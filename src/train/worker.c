@@ -21,6 +21,7 @@
 #include "train/identity.h"
 #include "train/launch.h"
 #include "train/progress.h"
+#include "train/compare.h"
 #include "train/worker.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -371,6 +372,8 @@ TrainWorkerMain(Datum arg)
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the job was cancelled before it began")));
 		if (strcmp(job->kind, JOB_KIND_TRAIN) == 0)
 			TrainRun();
+		else if (strcmp(job->kind, JOB_KIND_COMPARE) == 0)
+			CompareRun();
 		else
 			EncodeRun();
 	}

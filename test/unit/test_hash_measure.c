@@ -78,13 +78,20 @@ measure_order(const sample *s, const uint32_t *order, size_t top, hash_quality *
 		size_t total = 0, found = 0, rank = 0, cut = top == 0 ? ROWS : top;
 		double sum = 0;
 		uint8_t relevant[ROWS];
+		double gain[ROWS], dcg = 0, best = 0;
+		int shared[ROWS], grades[8] = { 0 };
 
 		for (int h = 0; h <= BITS; h++)
 		{
 			for (int j = 0; j < ROWS; j++)
 			{
 				if (s->distance[i][order[j]] == (uint64_t) h)
+				{
+					shared[rank] = __builtin_popcountll(s->query_labels->bitmap[i] & s->labels->bitmap[order[j]]);
+					gain[rank] = pow(2, shared[rank]) - 1;
+					grades[shared[rank]]++;
 					relevant[rank++] = s->share[i][order[j]];
+				}
 			}
 		}
 		for (rank = 0; rank < ROWS; rank++)
@@ -92,7 +99,16 @@ measure_order(const sample *s, const uint32_t *order, size_t top, hash_quality *
 			total += relevant[rank];
 			if (rank < cut && relevant[rank])
 				sum += (double) ++found / (double) (rank + 1);
+			dcg += rank < cut ? gain[rank] / log2((double) rank + 2) : 0;
 		}
+		rank = 0;
+		for (int g = 7; g > 0; g--)
+		{
+			for (int n = 0; n < grades[g]; n++, rank++)
+				best += rank < cut ? (pow(2, g) - 1) / log2((double) rank + 2) : 0;
+		}
+		if (best > 0)
+			q->ndcg += dcg / best / QUERIES;
 		if (found > 0)
 			q->map += sum / (double) found / QUERIES;
 		if (total > 0)
@@ -132,6 +148,7 @@ ties_equal_the_mean_of_shuffles(bool several)
 			eddh_rng_shuffle(&rng, ROWS, order);
 			measure_order(&s, order, tops[t], &one);
 			mean.map += one.map / shuffles;
+			mean.ndcg += one.ndcg / shuffles;
 			mean.map_min += one.map_min / shuffles;
 			mean.precision_top += one.precision_top / shuffles;
 			mean.recall_top += one.recall_top / shuffles;
@@ -144,6 +161,7 @@ ties_equal_the_mean_of_shuffles(bool several)
 		assert_near(exact.map_min, mean.map_min, tolerance);
 		assert_near(exact.precision_top, mean.precision_top, tolerance);
 		assert_near(exact.recall_top, mean.recall_top, tolerance);
+		assert_near(exact.ndcg, mean.ndcg, tolerance);
 	}
 	sample_free(&s);
 }

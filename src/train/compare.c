@@ -1,0 +1,404 @@
+/* compare.c: the worker of eddh_compare: features once, then every method, length and seed on them, measured by one function. */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "bits/kernels.h"
+#include "hash/measure.h"
+#include "miscadmin.h"
+#include "model/model.h"
+#include "report.h"
+#include "train/compare.h"
+#include "train/dataset.h"
+#include "train/net.h"
+#include "train/worker.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define SPLIT_STREAM UINT64_C(0x636f6d70)
+#define PIECE        512
+
+typedef struct Comparison
+{
+	ComparePlan *plan;
+	ModelBackbone *backbone;
+	DataSet *data;
+	size_t dim;
+	size_t n;      /* labelled pictures */
+	uint32 *order; /* of the data set: to learn from, the rest of the database, queries */
+	size_t n_train, n_database,
+		n_queries;   /* the database includes what was learned from, except where classes are unseen */
+	float *features; /* n x dim, in that order */
+	hash_labels *train_labels, *database_labels, *query_labels;
+	size_t database_first; /* where the database begins in that order */
+	int done, total;
+	char phase[96];
+} Comparison;
+
+static float *
+Floats(size_t n, size_t dim)
+{
+	size_t bytes;
+
+	if (!eddh_size_mul(n, dim, &bytes) || !eddh_size_mul(bytes, sizeof(float), &bytes))
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many pictures for one comparison")));
+	return MemoryContextAllocHuge(WorkerContext(), Max(bytes, 1));
+}
+
+/* Outputs of a network for n inputs; the options give its threads. */
+static float *
+Apply(const nn_graph *graph, const NetSource *source, size_t n, const TrainOptions *options)
+{
+	size_t out = nn_graph_output_shape(graph).count;
+	float *u = Floats(n, out);
+	Net *net = NetCreate(graph, source, Min(n, PIECE), INT_MAX, 0, NULL, options);
+
+	for (size_t done = 0; done < n; done += PIECE)
+	{
+		NetOutputs(net, done, Min(PIECE, n - done), u + done * out);
+		WorkerTick();
+	}
+	NetFree(net);
+	return u;
+}
+
+/* ---- The split ---- */
+
+static bool
+Unseen(const hash_labels *labels, size_t row, const bool *unseen, bool *any)
+{
+	bool all = true;
+
+	*any = false;
+	for (int c = 0; c < labels->classes; c++)
+		if (labels->bitmap[row * labels->words + c / 64] >> (c % 64) & 1)
+		{
+			*any = *any || unseen[c];
+			all = all && unseen[c];
+		}
+	return *any && all;
+}
+
+/*
+ * By seed: queries, then rows to learn from, the rest is database. With unseen classes, pictures that have only such are split into queries and database, and the
+ * others are learned from: what Sablayrolles et al. (2017) ask for.
+ */
+static void
+Split(Comparison *c, int seed, const float *all_features, const uint32 *labelled)
+{
+	const ComparePlan *plan = c->plan;
+	const hash_labels *labels = c->data->labels;
+	bool *unseen = palloc0(sizeof(bool) * labels->classes);
+	uint32 *shuffled = palloc_extended(sizeof(uint32) * Max(1, c->n), MCXT_ALLOC_HUGE);
+	size_t held = c->n, at = 0;
+	eddh_rng rng;
+
+	eddh_rng_seed_stream(&rng, (uint64) seed, SPLIT_STREAM);
+	for (size_t i = 0; i < c->n; i++)
+		shuffled[i] = (uint32) i;
+	if (plan->unseen > 0)
+	{
+		uint32 *classes = palloc(sizeof(uint32) * labels->classes);
+
+		for (int i = 0; i < labels->classes; i++)
+			classes[i] = i;
+		eddh_rng_shuffle(&rng, labels->classes, classes);
+		for (int i = 0; i < Max(2, (int) (plan->unseen * labels->classes)) && i < labels->classes; i++)
+			unseen[classes[i]] = true;
+	}
+	eddh_rng_shuffle(&rng, c->n, shuffled);
+	if (plan->unseen > 0)
+	{
+		uint32 *kept = palloc_extended(sizeof(uint32) * Max(1, c->n), MCXT_ALLOC_HUGE);
+		size_t n_kept = 0;
+		bool any;
+
+		held = 0;
+		for (size_t i = 0; i < c->n; i++)
+		{
+			if (Unseen(labels, labelled[shuffled[i]], unseen, &any))
+				kept[n_kept++] = shuffled[i];
+			else if (!any)
+				shuffled[held++] = shuffled[i];
+		}
+		/* Learned from first, then pictures of unseen classes. */
+		memcpy(shuffled + held, kept, n_kept * sizeof(uint32));
+		c->n_queries = Min((size_t) plan->queries, n_kept / 2);
+		c->n_train = plan->train > 0 ? Min((size_t) plan->train, held) : held;
+		memmove(shuffled + c->n_train, shuffled + held, n_kept * sizeof(uint32));
+		c->database_first = c->n_train;
+		c->n_database = n_kept - c->n_queries;
+	}
+	else
+	{
+		c->n_queries = Min((size_t) plan->queries, c->n / 5);
+		c->n_database = c->n - c->n_queries;
+		c->n_train = plan->train > 0 ? Min((size_t) plan->train, c->n_database) : c->n_database;
+		c->database_first = 0;
+	}
+	if (c->n_queries < 1 || c->n_train < 16 || c->n_database < 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%zu pictures with a label are not enough to compare methods", c->n)));
+	at = c->database_first + c->n_database + c->n_queries;
+	for (size_t i = 0; i < at; i++)
+	{
+		c->order[i] = labelled[shuffled[i]];
+		memcpy(c->features + i * c->dim, all_features + (size_t) shuffled[i] * c->dim, sizeof(float) * c->dim);
+	}
+	c->train_labels = DataSetLabels(c->data, c->n_train, c->order);
+	c->database_labels = DataSetLabels(c->data, c->n_database, c->order + c->database_first);
+	c->query_labels = DataSetLabels(c->data, c->n_queries, c->order + c->database_first + c->n_database);
+}
+
+/* ---- One pair ---- */
+
+static void
+Progress(void *arg, const char *phase, int done, int total)
+{
+	WorkerPhaseName(((Comparison *) arg)->phase);
+}
+
+/* The network from features to bits that a method learned; its time in *seconds. */
+static nn_graph *
+Learn(Comparison *c, const CompareTask *task, int bits, int seed, TrainOptions **options, double *seconds)
+{
+	const hash_method *method = task->method;
+	hash_problem problem = { .bits = bits,
+							 .rows = c->n_train,
+							 .dim = (int) c->dim,
+							 .features = c->features,
+							 .labels = c->train_labels,
+							 .seed = (uint64) seed,
+							 .stop = &WorkerStop,
+							 .progress = Progress,
+							 .arg = c };
+	NetSource source = { .features = c->features, .dim = c->dim };
+	TimestampTz begin = GetCurrentTimestamp();
+	nn_graph *kernel = NULL, *learned, *joined;
+	float *phi = NULL;
+	hash_head head = { 0 };
+	eddh_error err;
+	int anchors;
+
+	*options = TrainOptionsRead(task->options, method, true);
+	(*options)->value[OPTION_SEED] = seed;
+	anchors = TrainOptionsAnchors(*options, method);
+	if (anchors > 0)
+	{
+		hash_anchors drawn;
+
+		EDDH_CHECK(hash_anchors_draw(c->n_train, (int) c->dim, c->features, anchors,
+									 (*options)->value[OPTION_KERNEL_WIDTH], (uint64) seed, &drawn, &err),
+				   &err, NULL);
+		EDDH_CHECK(nn_graph_rbf(c->dim, drawn.count, drawn.rows, drawn.gamma, &kernel, &err), &err, NULL);
+		phi = Apply(kernel, &source, c->n_train, *options);
+		source = (NetSource){ .features = phi, .dim = drawn.count };
+		hash_anchors_clear(&drawn);
+	}
+	problem.inputs = source.features;
+	problem.input_dim = (int) source.dim;
+	problem.epochs = (int) (*options)->value[OPTION_EPOCHS];
+	problem.values = (*options)->method;
+	if (method->needs_net)
+	{
+		nn_graph *start;
+		Net *net;
+
+		EDDH_CHECK(nn_graph_dense(source.dim, bits, (uint64) seed ^ SPLIT_STREAM, NULL, NULL, &start, &err), &err,
+				   NULL);
+		net = NetCreate(start, &source, c->n_train, 0, 1, NULL, *options);
+		nn_graph_free(start);
+		problem.net = NetHash(net);
+		if (method->train(&problem, &head, &err) != EDDH_OK)
+			WorkerRaise(&err, method->name);
+		EDDH_CHECK(nn_graph_copy(NetGraph(net), &learned, &err), &err, NULL);
+		NetFree(net);
+	}
+	else
+	{
+		if (method->train(&problem, &head, &err) != EDDH_OK)
+			WorkerRaise(&err, method->name);
+		EDDH_CHECK(hash_head_graph(&head, &learned, &err), &err, NULL);
+		hash_head_clear(&head);
+	}
+	if (kernel != NULL)
+	{
+		EDDH_CHECK(nn_graph_join(kernel, learned, &joined, &err), &err, NULL);
+		nn_graph_free(kernel);
+		nn_graph_free(learned);
+		learned = joined;
+		pfree(phi);
+	}
+	*seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC;
+	return learned;
+}
+
+static int
+CompareCodes(const void *a, const void *b, void *bytes)
+{
+	return memcmp(a, b, *(size_t *) bytes);
+}
+
+static void
+Say(const CompareTask *task, int bits, int seed, const char *measure, double value)
+{
+	WorkerLog(psprintf("%s %d %s", task->method->name, bits, measure), seed, value);
+}
+
+/* Mean over bits of |mean of the bit in +-1|, and how many different codes. */
+static void
+SayShape(const CompareTask *task, int bits, int seed, size_t n, const uint8 *codes)
+{
+	size_t bytes = (bits + 7) / 8, distinct = n > 0;
+	double balance = 0;
+	uint8 *sorted = palloc_extended(Max(1, n * bytes), MCXT_ALLOC_HUGE);
+
+	for (int j = 0; j < bits; j++)
+	{
+		double ones = 0;
+
+		for (size_t i = 0; i < n; i++)
+			ones += codes[i * bytes + j / 8] >> (7 - j % 8) & 1;
+		balance += fabs(2 * ones / (double) n - 1) / bits;
+	}
+	memcpy(sorted, codes, n * bytes);
+	qsort_arg(sorted, n, bytes, CompareCodes, &bytes);
+	for (size_t i = 1; i < n; i++)
+		distinct += memcmp(sorted + (i - 1) * bytes, sorted + i * bytes, bytes) != 0;
+	Say(task, bits, seed, "balance", balance);
+	Say(task, bits, seed, "distinct_codes", (double) distinct);
+	pfree(sorted);
+}
+
+static void
+RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
+{
+	size_t n = c->n_database + c->n_queries, bytes = (bits + 7) / 8;
+	NetSource source = { .features = c->features + c->database_first * c->dim, .dim = c->dim };
+	TrainOptions *options;
+	TimestampTz begin;
+	double seconds;
+	nn_graph *graph;
+	float *u;
+	uint8 *codes = palloc_extended(Max(1, n * bytes), MCXT_ALLOC_HUGE);
+	hash_ranking ranking = { .bits = bits,
+							 .queries = c->n_queries,
+							 .database = c->n_database,
+							 .query_labels = c->query_labels,
+							 .database_labels = c->database_labels,
+							 .stop = &WorkerStop };
+	hash_quality quality;
+	eddh_error err;
+
+	snprintf(c->phase, sizeof(c->phase), "%s, %d bits, seed %d (%d of %d)", task->method->name, bits, seed, c->done + 1,
+			 c->total);
+	WorkerPhaseName(c->phase);
+	graph = Learn(c, task, bits, seed, &options, &seconds);
+	begin = GetCurrentTimestamp();
+	u = Apply(graph, &source, n, options);
+	nn_graph_free(graph);
+	Say(task, bits, seed, "train_seconds", seconds);
+	Say(task, bits, seed, "encode_microseconds", (double) (GetCurrentTimestamp() - begin) / (double) n);
+	for (size_t i = 0; i < n; i++)
+		EDDH_CHECK(hash_pack(bits, u + i * bits, codes + i * bytes, &err), &err, task->method->name);
+	pfree(u);
+	ranking.database_codes = codes;
+	ranking.query_codes = codes + c->n_database * bytes;
+	if (hash_measure(&ranking, &quality, &err) != EDDH_OK)
+		WorkerRaise(&err, NULL);
+	Say(task, bits, seed, "map", quality.map);
+	Say(task, bits, seed, "ndcg", quality.ndcg);
+	Say(task, bits, seed, "precision_radius_2", quality.precision_radius2);
+	Say(task, bits, seed, "empty_radius_2", quality.empty_radius2);
+	if (c->plan->top > 0)
+	{
+		ranking.top = c->plan->top;
+		if (hash_measure(&ranking, &quality, &err) != EDDH_OK)
+			WorkerRaise(&err, NULL);
+		Say(task, bits, seed, psprintf("map@%d", c->plan->top), quality.map);
+		Say(task, bits, seed, psprintf("precision@%d", c->plan->top), quality.precision_top);
+	}
+	SayShape(task, bits, seed, c->n_database, codes);
+	c->done++;
+	WorkerPhase(c->phase, c->total);
+	WorkerProgress(c->done);
+	WorkerTick();
+}
+
+/* ---- The whole ---- */
+
+static float *
+AllFeatures(Comparison *c, const nn_graph *graph, const uint32 *labelled)
+{
+	TrainOptions *options = TrainOptionsRead(c->plan->tasks[0].options, c->plan->tasks[0].method, true);
+	NetSource pictures = { .data = c->data, .rows = labelled };
+	float *features;
+
+	WorkerPhase("compute features", (int64) c->n);
+	features = Apply(graph, &pictures, c->n, options);
+	for (size_t i = 0; i < c->n * c->dim; i++)
+		if (!isfinite(features[i]))
+			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+							errmsg("backbone \"%s\" gives values that are not finite", c->backbone->name)));
+	return features;
+}
+
+void
+CompareRun(void)
+{
+	const JobRow *job = WorkerJob();
+	Comparison c = { 0 };
+	nn_graph *graph;
+	uint32 *labelled;
+	float *features;
+	MemoryContext pair_context;
+
+	WorkerBegin();
+	MemoryContextSwitchTo(WorkerContext());
+	c.plan = ComparePlanRead(job->options);
+	c.backbone = ModelFindBackbone(job->backbone);
+	graph = ModelReadBackbone(c.backbone, 1);
+	WorkerEnd();
+	MemoryContextSwitchTo(WorkerContext());
+	c.dim = nn_graph_output_shape(graph).count;
+	c.data = DataSetRead(&c.backbone->prep, job->total);
+	labelled = palloc_extended(sizeof(uint32) * Max(1, c.data->rows), MCXT_ALLOC_HUGE);
+	for (size_t row = 0; row < c.data->rows; row++)
+		for (int w = 0; w < c.data->labels->words; w++)
+			if (c.data->labels->bitmap[row * c.data->labels->words + w] != 0)
+			{
+				labelled[c.n++] = (uint32) row;
+				break;
+			}
+	if (!c.backbone->trained)
+		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", c.backbone->name);
+	features = AllFeatures(&c, graph, labelled);
+	nn_graph_free(graph);
+	c.order = palloc_extended(sizeof(uint32) * Max(1, c.n), MCXT_ALLOC_HUGE);
+	c.features = Floats(c.n, c.dim);
+	c.total = c.plan->seeds * c.plan->n_tasks * c.plan->n_bits;
+
+	pair_context = AllocSetContextCreate(WorkerContext(), "eddh comparison", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(pair_context);
+	for (int seed = 1; seed <= c.plan->seeds; seed++)
+	{
+		Split(&c, seed, features, labelled);
+		if (seed == 1)
+			WorkerRemark("%zu pictures to learn from, %zu to search in, %zu asked for", c.n_train, c.n_database,
+						 c.n_queries);
+		for (int t = 0; t < c.plan->n_tasks; t++)
+			for (int b = 0; b < c.plan->n_bits; b++)
+			{
+				RunPair(&c, &c.plan->tasks[t], c.plan->bits[b], seed);
+				MemoryContextReset(pair_context);
+			}
+		hash_labels_free(c.train_labels);
+		hash_labels_free(c.database_labels);
+		hash_labels_free(c.query_labels);
+	}
+	MemoryContextSwitchTo(WorkerContext());
+	WorkerBegin();
+	WorkerPhase("done", c.total);
+	WorkerProgress(c.total);
+	WorkerEndDone();
+}

@@ -1,0 +1,31 @@
+/* compare.h: what eddh_compare is asked for, as session and worker read it from the job's options. Include after postgres.h. */
+#ifndef EDDH_TRAIN_COMPARE_H
+#define EDDH_TRAIN_COMPARE_H
+
+#include "train/options.h"
+
+typedef struct CompareTask
+{
+	const hash_method *method;
+	Datum options; /* jsonb: of a training with this method */
+} CompareTask;
+
+typedef struct ComparePlan
+{
+	int seeds;
+	int queries;   /* pictures that are only asked for, at most */
+	int train;     /* pictures to learn from, at most; 0: all that are no queries */
+	int top;       /* cut-off of mAP@R; 0: none */
+	double unseen; /* share of the classes that are kept from training and asked for alone; 0: none */
+	int n_bits;
+	int *bits;
+	int n_tasks;
+	CompareTask *tasks;
+} ComparePlan;
+
+/* From {"methods": [...], "bits": [...], "seeds": ..., ..., options of trainings, "METHOD": {options of that method}}. 22023 for what makes no sense. */
+extern ComparePlan *ComparePlanRead(Datum options);
+
+extern void CompareRun(void); /* the worker */
+
+#endif /* EDDH_TRAIN_COMPARE_H */

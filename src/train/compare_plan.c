@@ -1,0 +1,280 @@
+/* compare_plan.c: eddh_compare in the caller's session, and reading what it was asked for. */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "model/model.h"
+#include "report.h"
+#include "train/compare.h"
+#include "train/submit.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+
+PG_FUNCTION_INFO_V1(eddh_compare);
+
+#define NAME "comparison" /* where a training has its model's name */
+
+enum
+{
+	OWN_SEEDS,
+	OWN_QUERIES,
+	OWN_TRAIN,
+	OWN_TOP,
+	OWN_UNSEEN,
+	OWN_COUNT
+};
+
+static const hash_param own[OWN_COUNT + 1] = {
+	[OWN_SEEDS] = { "seeds", 3, 1, 100, NULL, "splits and trainings of each pair", .whole = true },
+	[OWN_QUERIES] = { "queries", 1000, 1, 1e6, NULL, "pictures that are asked for", .whole = true },
+	[OWN_TRAIN] = { "train", 5000, 0, 1e8, NULL, "pictures to learn from; 0: all others", .whole = true },
+	[OWN_TOP] = { "top", 0, 0, 1e8, NULL, "cut-off of the ranking; 0: none", .whole = true },
+	[OWN_UNSEEN] = { "unseen", 0, 0, 0.9, NULL, "share of the classes that training never sees" },
+};
+
+static Datum
+EmptyObject(void)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+}
+
+static Datum
+Without(Datum object, const char *key)
+{
+	return DirectFunctionCall2(jsonb_delete, object, CStringGetTextDatum(key));
+}
+
+/* NULL if it is not there. */
+static JsonbValue *
+Find(Datum object, const char *key)
+{
+	JsonbValue name = { .type = jbvString, .val.string = { .val = unconstify(char *, key), .len = strlen(key) } };
+
+	return findJsonbValueFromContainer(&DatumGetJsonbP(object)->root, JB_FOBJECT, &name);
+}
+
+static double
+OwnValue(Datum object, const hash_param *param)
+{
+	JsonbValue *value = Find(object, param->name);
+	double number;
+	eddh_error err;
+
+	if (value == NULL)
+		return param->standard;
+	if (value->type != jbvNumeric)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" of a comparison must be a number", param->name)));
+	EDDH_CHECK(hash_param_parse(param,
+								DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric))),
+								&number, &err),
+			   &err, NULL);
+	return number;
+}
+
+/* Elements of the array `key`, as texts. */
+static List *
+Elements(Datum object, const char *key)
+{
+	JsonbValue *array = Find(object, key);
+	List *list = NIL;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+
+	if (array == NULL || array->type != jbvBinary)
+		return NIL;
+	iterator = JsonbIteratorInit(array->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_ELEM && value.type == jbvString)
+			list = lappend(list, pnstrdup(value.val.string.val, value.val.string.len));
+		else if (token == WJB_ELEM && value.type == jbvNumeric)
+			list = lappend(list, DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric))));
+	}
+	return list;
+}
+
+/* What all methods share, without what is the comparison's own and what is meant for one of them. */
+static Datum
+SharedOptions(Datum options)
+{
+	Datum shared = Without(Without(options, "methods"), "bits");
+
+	for (int i = 0; i < OWN_COUNT; i++)
+		shared = Without(shared, own[i].name);
+	for (int i = 0; hash_method_at(i) != NULL; i++)
+	{
+		JsonbValue *value = Find(options, hash_method_at(i)->name);
+
+		if (value != NULL && value->type == jbvBinary)
+			shared = Without(shared, hash_method_at(i)->name);
+	}
+	return shared;
+}
+
+ComparePlan *
+ComparePlanRead(Datum options)
+{
+	ComparePlan *plan = palloc0(sizeof(ComparePlan));
+	List *methods = Elements(options, "methods"), *bits = Elements(options, "bits");
+	Datum shared = SharedOptions(options);
+	ListCell *cell;
+
+	plan->seeds = (int) OwnValue(options, &own[OWN_SEEDS]);
+	plan->queries = (int) OwnValue(options, &own[OWN_QUERIES]);
+	plan->train = (int) OwnValue(options, &own[OWN_TRAIN]);
+	plan->top = (int) OwnValue(options, &own[OWN_TOP]);
+	plan->unseen = OwnValue(options, &own[OWN_UNSEEN]);
+	plan->bits = palloc(sizeof(int) * Max(1, list_length(bits)));
+	foreach (cell, bits)
+	{
+		int value = pg_strtoint32(lfirst(cell));
+
+		if (value < HASH_BITS_MIN || value > HASH_BITS_MAX)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a code cannot have %d bits", value),
+							errhint("Choose %d to %d bits; 32, 48 and 64 are usual.", HASH_BITS_MIN, HASH_BITS_MAX)));
+		plan->bits[plan->n_bits++] = value;
+	}
+	plan->tasks = palloc(sizeof(CompareTask) * Max(1, list_length(methods)));
+	foreach (cell, methods)
+	{
+		const hash_method *method = hash_method_find(lfirst(cell));
+		JsonbValue *special = Find(options, lfirst(cell));
+		CompareTask *task = &plan->tasks[plan->n_tasks++];
+
+		if (method == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("method \"%s\" does not exist", (char *) lfirst(cell)),
+					 errhint("SELECT method FROM eddh_methods lists them.")));
+		task->method = method;
+		task->options = shared;
+		if (special != NULL)
+			task->options = DirectFunctionCall2(jsonb_concat, shared, JsonbPGetDatum(JsonbValueToJsonb(special)));
+		/* Anchors asked of all are for those that can have them. */
+		if (method->no_anchors)
+			task->options = Without(task->options, "head");
+	}
+	return plan;
+}
+
+/* ---- The call ---- */
+
+/* options || {"methods": ..., "bits": ...}, all of both written out, so that the job says what it did. */
+static Datum
+WholeOptions(Datum options, ArrayType *methods, ArrayType *bits)
+{
+	StringInfoData json;
+	Datum *values;
+	bool *nulls;
+	int n;
+
+	initStringInfo(&json);
+	appendStringInfoString(&json, "{\"methods\": [");
+	if (methods == NULL)
+		for (int i = 0; hash_method_at(i) != NULL; i++)
+			appendStringInfo(&json, "%s\"%s\"", i > 0 ? ", " : "", hash_method_at(i)->name);
+	else
+	{
+		deconstruct_array(methods, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
+		for (int i = 0; i < n; i++)
+		{
+			if (nulls[i])
+				ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("methods must not be null")));
+			appendStringInfoString(&json, i > 0 ? ", " : "");
+			escape_json(&json, TextDatumGetCString(values[i]));
+		}
+	}
+	appendStringInfoString(&json, "], \"bits\": [");
+	deconstruct_array(bits, INT4OID, 4, true, TYPALIGN_INT, &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("bits must not be null")));
+		appendStringInfo(&json, "%s%d", i > 0 ? ", " : "", DatumGetInt32(values[i]));
+	}
+	appendStringInfoString(&json, "]}");
+	return DirectFunctionCall2(jsonb_concat, options, DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data)));
+}
+
+static void
+CheckPlan(const ComparePlan *plan, const ModelBackbone *backbone)
+{
+	if (plan->n_tasks == 0 || plan->n_bits == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("nothing to compare"),
+						errhint("Name at least one method and one number of bits.")));
+	for (int i = 0; i < plan->n_tasks; i++)
+	{
+		const hash_method *method = plan->tasks[i].method;
+		TrainOptions *options = TrainOptionsRead(plan->tasks[i].options, method, true);
+		eddh_error err;
+
+		if (options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("a comparison learns hash layers on features that are computed once"),
+							errhint("To train more of the network, use eddh_train and eddh_evaluate.")));
+		for (int b = 0; b < plan->n_bits && method->check != NULL; b++)
+			EDDH_CHECK(
+				method->check(plan->bits[b], backbone->features, (int) options->value[OPTION_EPOCHS], false, &err),
+				&err, method->name);
+	}
+}
+
+/* The worker reads through the parent alone. */
+static void
+CheckPrivileges(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
+{
+	Oid role = GetUserId();
+
+	if (pg_class_aclcheck(relation, role, ACL_SELECT) != ACLCHECK_OK &&
+		(pg_attribute_aclcheck(relation, image->number, role, ACL_SELECT) != ACLCHECK_OK ||
+		 pg_attribute_aclcheck(relation, label->number, role, ACL_SELECT) != ACLCHECK_OK))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to read %s", SubmitRelationName(relation)),
+						errhint("The columns \"%s\" and \"%s\" need the privilege SELECT.", image->name, label->name)));
+}
+
+Datum
+eddh_compare(PG_FUNCTION_ARGS)
+{
+	static const char *const names[] = { "images", "image_column", "label_column", NULL, "bits" };
+	Oid images;
+	SubmitColumn image, label;
+	ModelBackbone *backbone;
+	Datum options;
+	JobChange row = { 0 };
+
+	SubmitRequirePrimary("eddh_compare()");
+	for (int i = 0; i < lengthof(names); i++)
+		if (names[i] != NULL && PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"%s\" must not be null", names[i])));
+	images = PG_GETARG_OID(0);
+	backbone = ModelFindBackbone(PG_ARGISNULL(5) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(5)));
+	options = PG_ARGISNULL(6) ? EmptyObject() : PG_GETARG_DATUM(6);
+	if (!JB_ROOT_IS_OBJECT(DatumGetJsonbP(options)))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object"),
+						errhint("For example: '{\"seeds\": 3, \"sdh\": {\"iterations\": 10}}'.")));
+	options = WholeOptions(options, PG_ARGISNULL(3) ? NULL : PG_GETARG_ARRAYTYPE_P(3), PG_GETARG_ARRAYTYPE_P(4));
+	CheckPlan(ComparePlanRead(options), backbone);
+	SubmitCheckRelation(images);
+	image = SubmitFindColumn(images, NameStr(*PG_GETARG_NAME(1)));
+	SubmitCheckImageColumn(images, &image);
+	label = SubmitFindColumn(images, NameStr(*PG_GETARG_NAME(2)));
+	CheckPrivileges(images, &image, &label);
+
+	JobSetText(&row, JOB_KIND, JOB_KIND_COMPARE);
+	JobSetText(&row, JOB_MODEL, NAME);
+	JobSet(&row, JOB_IMAGES, ObjectIdGetDatum(images));
+	JobSetText(&row, JOB_IMAGE_COLUMN, image.name);
+	JobSetText(&row, JOB_LABEL_COLUMN, label.name);
+	JobSetText(&row, JOB_BACKBONE, backbone->name);
+	JobSet(&row, JOB_OPTIONS, options);
+	PG_RETURN_INT64(SubmitJob(&row, NAME));
+}
