@@ -9,7 +9,7 @@ SET search_path = train_compare, public;
 \pset format unaligned
 \pset tuples_only on
 CREATE TABLE pic (id int PRIMARY KEY, label int, jpeg bytea, name text);
-INSERT INTO pic SELECT i, nullif(i % 4, 3), picture(i % 4, i) FROM generate_series(1, 120) AS i;
+INSERT INTO pic SELECT i, nullif(i % 6, 5), picture(i % 6, i) FROM generate_series(1, 150) AS i;
 SELECT eddh_import_backbone('frozen', eddh_export_backbone('cnn-s'), '{"trained": true}');
 
 SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,sdh,dhn,classifier}', '{8,16}', 'frozen',
@@ -17,8 +17,8 @@ SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,sdh,dhn,classifier}', '{8,16}'
 SELECT eddh_wait(:job);
 SELECT kind, state, done, total, remarks FROM eddh_jobs WHERE job = :job;
 SELECT method, bits, count(*), min(seeds), max(seeds), string_agg(measure, ' ' ORDER BY measure COLLATE "C") FROM eddh_comparisons WHERE job = :job GROUP BY method, bits ORDER BY method, bits;
-SELECT bool_and(mean BETWEEN 0 AND 1) FROM eddh_comparisons WHERE job = :job AND measure NOT IN ('train_seconds', 'encode_microseconds', 'distinct_codes');
--- Pictures of three kinds that differ in stripes and colours: nearly everything is found.
+SELECT bool_and(mean BETWEEN -1e-9 AND 1 + 1e-9) FROM eddh_comparisons WHERE job = :job AND measure NOT IN ('train_seconds', 'encode_microseconds', 'distinct_codes');
+-- Pictures that differ in stripes and colours: nearly everything is found.
 SELECT method, bits, mean > 0.6 AS found FROM eddh_comparisons WHERE job = :job AND measure = 'map' AND method IN ('sdh', 'classifier') ORDER BY method, bits;
 
 -- The same again is the same, but for the time it took; another seed is another split.
@@ -28,9 +28,11 @@ SELECT eddh_wait(:again);
 SELECT count(*) > 0, bool_and(a.mean = b.mean) FROM eddh_comparisons AS a JOIN eddh_comparisons AS b USING (method, bits, measure)
 WHERE a.job = :job AND b.job = :again AND measure NOT IN ('train_seconds', 'encode_microseconds');
 
--- Classes that training never sees: the classifier's code knows nothing of them.
-SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,sdh}', '{8}', 'frozen', '{"seeds": 1, "threads": 1, "unseen": 0.34}') AS job \gset
-SELECT pg_temp.failure(format('SELECT eddh_wait(%s)', :job));
+-- Classes that training never sees are asked for and searched alone.
+SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,sdh}', '{8}', 'frozen', '{"seeds": 1, "threads": 1, "unseen": 0.4}') AS job \gset
+SELECT eddh_wait(:job);
+SELECT remarks FROM eddh_jobs WHERE job = :job;
+SELECT method, mean > 0.3 FROM eddh_comparisons WHERE job = :job AND measure = 'map' ORDER BY method;
 
 \pset tuples_only off
 SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,nonsense}');
