@@ -343,10 +343,12 @@ tune(int count, char **args)
 				   (unsigned long long) steps, l.loss_vector / (double) l.losses, l.loss_relation / (double) l.losses);
 			l.loss_vector = l.loss_relation = 0;
 			l.losses = 0;
+			/* The file always holds a whole network: who runs out of patience has one. */
+			check(nn_graph_join(prefix, nn_trainer_graph(trainer), &whole, &err), "tune", &err);
+			write_network(args[4], whole);
+			nn_graph_free(whole);
 		}
 	}
-	check(nn_graph_join(prefix, nn_trainer_graph(trainer), &whole, &err), "tune", &err);
-	write_network(args[4], whole);
 }
 
 static void

@@ -27,7 +27,7 @@ BLOCK = "FeatureExtractor/MobilenetV2/expanded_conv_12/add"  # what is behind it
 VIEWS = int(os.environ.get("VIEWS", "2"))  # the whole picture, and random parts
 DIM = 512
 RIDGE = 300.0
-TUNE = os.environ.get("TUNE", "epochs=6 rate=0.02 last_rate=0.001 batch=64 relation=4 decay=0.0001").split()
+TUNE = os.environ.get("TUNE", "epochs=0.81 rate=0.02 last_rate=0.002 batch=64 relation=4 report=10 threads=2").split()
 PER_CLASS = 30  # scored pictures of a class
 SOURCE = ("eddh tools/photo: trunk of the SSD-MobileNetV2 for Open Images V4 in npm @mediapipe/objectron 0.4.1675468480 (Apache-2.0), trained on "
           "by distillation from MobileNetV2 1.0 ImageNet of github.com google-coral/test_data (Apache-2.0)")
