@@ -117,8 +117,8 @@ class Ours:
         self.child.wait()
 
 
-print(f"PyTorch {torch.__version__}; milliseconds of a step, batch {BATCH}, median (best) of {ROUNDS} alternating rounds")
-print(f"{'network':28} threads {'ours':>18} {'PyTorch':>18} ours/PyTorch   our memory")
+print(f"PyTorch {torch.__version__}; milliseconds of a step, batch {BATCH}, median (best) of {ROUNDS} alternating rounds", flush=True)
+print(f"{'network':28} threads {'ours':>18} {'PyTorch':>18} ours/PyTorch   our memory", flush=True)
 for path in sys.argv[2:]:
     for threads in (1, 2):
         ours, theirs = Ours(sys.argv[1], path, threads), Theirs(path, threads)
