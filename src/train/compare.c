@@ -242,7 +242,7 @@ CompareCodes(const void *a, const void *b, void *bytes)
 static void
 Say(const CompareTask *task, int bits, int seed, const char *measure, double value)
 {
-	WorkerLog(psprintf("%s %d %s", task->method->name, bits, measure), seed, value);
+	WorkerLog(psprintf("%s %d %s", task->name, bits, measure), seed, value);
 }
 
 /* Mean over bits of |mean of the bit in +-1|, and how many different codes. */
@@ -290,7 +290,7 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	hash_quality quality;
 	eddh_error err;
 
-	snprintf(c->phase, sizeof(c->phase), "%s, %d bits, seed %d (%d of %d)", task->method->name, bits, seed, c->done + 1,
+	snprintf(c->phase, sizeof(c->phase), "%s, %d bits, seed %d (%d of %d)", task->name, bits, seed, c->done + 1,
 			 c->total);
 	WorkerPhaseName(c->phase);
 	graph = Learn(c, task, bits, seed, &options, &seconds);

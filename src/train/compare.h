@@ -6,6 +6,7 @@
 
 typedef struct CompareTask
 {
+	const char *name; /* the method's, or that of a variant of it */
 	const hash_method *method;
 	Datum options; /* jsonb: of a training with this method */
 } CompareTask;
@@ -23,7 +24,8 @@ typedef struct ComparePlan
 	CompareTask *tasks;
 } ComparePlan;
 
-/* From {"methods": [...], "bits": [...], "seeds": ..., ..., options of trainings, "METHOD": {options of that method}}. 22023 for what makes no sense. */
+/* From {"methods": [...], "bits": [...], "seeds": ..., ..., options of trainings, "METHOD": {options of that method}}; a method named in `methods`
+ * may be a variant: "NAME": {"method": "METHOD", options}. 22023 for what makes no sense. */
 extern ComparePlan *ComparePlanRead(Datum options);
 
 extern void CompareRun(void); /* the worker */

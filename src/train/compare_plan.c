@@ -106,15 +106,21 @@ static Datum
 SharedOptions(Datum options)
 {
 	Datum shared = Without(Without(options, "methods"), "bits");
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	char *key = NULL;
 
 	for (int i = 0; i < OWN_COUNT; i++)
 		shared = Without(shared, own[i].name);
-	for (int i = 0; hash_method_at(i) != NULL; i++)
+	/* Objects are for one method or variant; options of trainings are none. */
+	iterator = JsonbIteratorInit(&DatumGetJsonbP(options)->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
-		JsonbValue *value = Find(options, hash_method_at(i)->name);
-
-		if (value != NULL && value->type == jbvBinary)
-			shared = Without(shared, hash_method_at(i)->name);
+		if (token == WJB_KEY)
+			key = pnstrdup(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE && value.type == jbvBinary)
+			shared = Without(shared, key);
 	}
 	return shared;
 }
@@ -145,18 +151,24 @@ ComparePlanRead(Datum options)
 	plan->tasks = palloc(sizeof(CompareTask) * Max(1, list_length(methods)));
 	foreach (cell, methods)
 	{
-		const hash_method *method = hash_method_find(lfirst(cell));
 		JsonbValue *special = Find(options, lfirst(cell));
+		Datum own_options =
+			special != NULL && special->type == jbvBinary ? JsonbPGetDatum(JsonbValueToJsonb(special)) : EmptyObject();
+		JsonbValue *of = Find(own_options, "method");
+		const hash_method *method = hash_method_find(
+			of != NULL && of->type == jbvString ? pnstrdup(of->val.string.val, of->val.string.len) : lfirst(cell));
 		CompareTask *task = &plan->tasks[plan->n_tasks++];
 
 		if (method == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("method \"%s\" does not exist", (char *) lfirst(cell)),
 					 errhint("SELECT method FROM eddh_methods lists them.")));
+		task->name = lfirst(cell);
+		if (strpbrk(task->name, " \t\n") != NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("the name of a variant must be one word, not \"%s\"", task->name)));
 		task->method = method;
-		task->options = shared;
-		if (special != NULL)
-			task->options = DirectFunctionCall2(jsonb_concat, shared, JsonbPGetDatum(JsonbValueToJsonb(special)));
+		task->options = DirectFunctionCall2(jsonb_concat, shared, Without(own_options, "method"));
 		/* Anchors asked of all are for those that can have them. */
 		if (method->no_anchors)
 			task->options = Without(task->options, "head");

@@ -9,6 +9,7 @@ import sys
 PAPER = {  # EDDH paper, Table 1: ImageNet-100, mAP@1000 at 16, 32, 48, 64 bits, as far as it is known to us
     "eddh": (0.381, 0.562, 0.597, 0.604),
     "itq": (0.259, 0.333, 0.356, 0.411),
+    "sdh": (0.092, 0.138, 0.162, 0.188),
 }
 ORDER = "sh itq ksh sdh cnnh dhn ddsh dph adsh eddh orthohash classifier class_codes".split()
 COLOURS = "#8c8c8c #4e79a7 #76b7b2 #59a14f #edc948 #b07aa1 #ff9da7 #9c755f #f28e2b #e15759 #1f77b4 #2ca02c #000000".split()
@@ -26,6 +27,15 @@ def read(folder):
     return table, jobs
 
 
+def in_order(cells):
+    names = {method for method, _, _ in cells}
+    return [m for m in ORDER if m in names] + sorted(names - set(ORDER))
+
+
+def colour_of(method):
+    return COLOURS[ORDER.index(method)] if method in ORDER else "#555"
+
+
 def heading(key):
     names = {"auto": "each method's own head", "linear": "linear head for all", "anchors": "RBF anchors for all"}
     return f"{key[0]}, {names[key[1]]}"
@@ -38,7 +48,7 @@ def markdown(table, jobs):
               "for SDAH, which could not be identified. `orthohash`, `classifier` and `class_codes` are not in the paper's table.", ""]
     for key, cells in table.items():
         bits = sorted({b for _, b, _ in cells})
-        methods = [m for m in ORDER if any(c[0] == m for c in cells)]
+        methods = in_order(cells)
         lines += [f"## {heading(key)}", "", f"{jobs[key][0]}; {jobs[key][1]} s in all.", ""]
         lines += ["| method | " + " | ".join(f"mAP {b}" for b in bits) + " | radius 2: precision, empty | balance | codes | training s |", "|---|" + "---|" * (len(bits) + 4)]
         best = {b: max(cells[m, b, "map"][0] for m in methods) for b in bits}
@@ -71,12 +81,12 @@ def plot(cells, bits, methods):
     out += [f'<text x="{x(b):.1f}" y="{height - 10}" text-anchor="middle">{b}</text>' for b in bits]
     labels = sorted(methods, key=lambda m: -cells[m, bits[-1], "map"][0])
     for m in methods:
-        colour = COLOURS[ORDER.index(m)]
+        colour = colour_of(m)
         points = " ".join(f"{x(b):.1f},{y(cells[m, b, 'map'][0]):.1f}" for b in bits)
         weight = 3 if m == "eddh" else 1.5
         out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{weight}"/>')
     for rank, m in enumerate(labels):
-        out.append(f'<text x="{width - 108}" y="{18 + rank * 17}" fill="{COLOURS[ORDER.index(m)]}" font-weight="{700 if m == "eddh" else 400}">{m} {cells[m, bits[-1], "map"][0]:.3f}</text>')
+        out.append(f'<text x="{width - 108}" y="{18 + rank * 17}" fill="{colour_of(m)}" font-weight="{700 if m == "eddh" else 400}">{m} {cells[m, bits[-1], "map"][0]:.3f}</text>')
     return "".join(out) + "</svg>"
 
 
@@ -84,7 +94,7 @@ def page(table, jobs):
     parts = []
     for key, cells in table.items():
         bits = sorted({b for _, b, _ in cells})
-        methods = [m for m in ORDER if any(c[0] == m for c in cells)]
+        methods = in_order(cells)
         parts.append(f"<section><h2>{html.escape(heading(key))}</h2><p>{html.escape(jobs[key][0])}</p>{plot(cells, bits, methods)}</section>")
     return ("<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>Hashing methods compared</title><style>"
             "body{font:15px/1.45 system-ui,sans-serif;max-width:1240px;margin:2rem auto;padding:0 1rem;color:#222}"
