@@ -32,7 +32,7 @@ typedef struct hash_quality
 	 * relevant row count 0.
 	 */
 	double ndcg;
-	size_t queries_used;      /* queries with at least one relevant row in the database */
+	size_t queries_used; /* queries with at least one relevant row in the database */
 } hash_quality;
 
 extern eddh_code hash_measure(const hash_ranking *ranking, hash_quality *out, eddh_error *err);

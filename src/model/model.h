@@ -53,7 +53,8 @@ typedef struct ModelBackbone
 	char *name;
 	char *owner; /* NULL for a built-in one */
 	uint8 sha[MODEL_SHA_BYTES];
-	bool builtin; /* weights are made by code from a fixed seed, or in a file that is installed with the extension; not stored */
+	bool
+		builtin; /* weights are made by code from a fixed seed, or in a file that is installed with the extension; not stored */
 	bool trained;
 	int features;
 	int64 parameters;
