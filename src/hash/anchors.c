@@ -90,6 +90,35 @@ hash_anchors_draw(size_t rows, int dim, const float *features, int count, double
 	return EDDH_OK;
 }
 
+eddh_code
+hash_anchors_centre(size_t rows, int count, const float *values, nn_graph **out, eddh_error *err)
+{
+	size_t m = count;
+	double *mean = hash_alloc(m, 1, sizeof *mean), square = 0;
+	float *shift = hash_alloc(m, 1, sizeof *shift);
+	eddh_code code;
+
+	*out = NULL;
+	if (mean == NULL || shift == NULL)
+		code = hash_no_memory(err, "kernel values");
+	else
+	{
+		for (size_t i = 0; i < rows * m; i++)
+			mean[i % m] += values[i] / (double) rows;
+		for (size_t i = 0; i < rows * m; i++)
+			square += pow(values[i] - mean[i % m], 2) / ((double) rows * (double) m);
+		for (size_t j = 0; j < m; j++)
+			shift[j] = (float) -mean[j];
+		if (square > 0 && isfinite(square))
+			code = nn_graph_affine(m, shift, (float) (1 / sqrt(square)), out, err);
+		else
+			code = eddh_fail(err, EDDH_NUMERIC, "all kernel values are equal");
+	}
+	free(mean);
+	free(shift);
+	return code;
+}
+
 void
 hash_anchors_clear(hash_anchors *anchors)
 {

@@ -134,6 +134,12 @@ extern eddh_code hash_anchors_draw(size_t rows, int dim, const float *features, 
 								   hash_anchors *out, eddh_error *err);
 extern void hash_anchors_clear(hash_anchors *anchors);
 
+/*
+ * What makes kernel values (rows x count) fit for gradient descent: centred, and with a mean square of 1. Without it they lie near a constant, which is all that a
+ * hash layer then learns. Part of the model, after nn_graph_rbf.
+ */
+extern eddh_code hash_anchors_centre(size_t rows, int count, const float *values, nn_graph **out, eddh_error *err);
+
 typedef struct hash_method
 {
 	const char *name;

@@ -100,6 +100,33 @@ nn_graph_rbf(size_t inputs, size_t count, const float *anchors, double gamma, nn
 }
 
 eddh_code
+nn_graph_affine(size_t inputs, const float *shift, float scale, nn_graph **out, eddh_error *err)
+{
+	const nn_node add = { .op = NN_OP_ADD, .broadcast = NN_CONST_SAME, .w_count = inputs };
+	const nn_node mul = { .op = NN_OP_MUL, .broadcast = NN_CONST_SCALAR, .w_count = 1 };
+	int dim = (int) inputs;
+	uint32_t at = 0;
+	nn_graph *graph;
+	eddh_code code = check_sizes(inputs, 1, err);
+
+	*out = NULL;
+	if (code != EDDH_OK || (code = nn_graph_new(&graph, err)) != EDDH_OK)
+		return code;
+	if ((code = nn_graph_set_input(graph, "features", 1, &dim, err)) != EDDH_OK ||
+		(code = nn_graph_add_node(graph, &add, "shifted", 1, &at, "shifted", &at, err)) != EDDH_OK ||
+		(code = nn_graph_add_node(graph, &mul, "scaled", 1, &at, "scaled", &at, err)) != EDDH_OK ||
+		(code = nn_graph_finish(graph, at, err)) != EDDH_OK)
+	{
+		nn_graph_free(graph);
+		return code;
+	}
+	memcpy(graph->weights, shift, inputs * sizeof *shift);
+	*last_weights(graph) = scale;
+	*out = graph;
+	return EDDH_OK;
+}
+
+eddh_code
 nn_graph_function(size_t inputs, const char *op, nn_graph **out, eddh_error *err)
 {
 	bool softmax = strcmp(op, "Softmax") == 0;

@@ -88,6 +88,9 @@ extern eddh_code nn_graph_dense(size_t inputs, size_t outputs, uint64_t seed, co
 extern eddh_code nn_graph_rbf(size_t inputs, size_t count, const float *anchors, double gamma, nn_graph **out,
 							  eddh_error *err);
 
+/* (x + shift) times scale; shift: inputs numbers. */
+extern eddh_code nn_graph_affine(size_t inputs, const float *shift, float scale, nn_graph **out, eddh_error *err);
+
 /* One layer without weights; op is "Sin" or "Softmax" (over all inputs). */
 extern eddh_code nn_graph_function(size_t inputs, const char *op, nn_graph **out, eddh_error *err);
 

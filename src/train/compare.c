@@ -174,7 +174,7 @@ Learn(Comparison *c, const CompareTask *task, int bits, int seed, TrainOptions *
 							 .arg = c };
 	NetSource source = { .features = c->features, .dim = c->dim };
 	TimestampTz begin = GetCurrentTimestamp();
-	nn_graph *kernel = NULL, *learned, *joined;
+	nn_graph *kernel = NULL, *centre, *learned, *joined;
 	float *phi = NULL;
 	hash_head head = { 0 };
 	eddh_error err;
@@ -194,6 +194,14 @@ Learn(Comparison *c, const CompareTask *task, int bits, int seed, TrainOptions *
 		phi = Apply(kernel, &source, c->n_train, *options);
 		source = (NetSource){ .features = phi, .dim = drawn.count };
 		hash_anchors_clear(&drawn);
+		EDDH_CHECK(hash_anchors_centre(c->n_train, (int) source.dim, phi, &centre, &err), &err, NULL);
+		source.features = Apply(centre, &source, c->n_train, *options);
+		pfree(phi);
+		phi = unconstify(float *, source.features);
+		EDDH_CHECK(nn_graph_join(kernel, centre, &joined, &err), &err, NULL);
+		nn_graph_free(kernel);
+		nn_graph_free(centre);
+		kernel = joined;
 	}
 	problem.inputs = source.features;
 	problem.input_dim = (int) source.dim;

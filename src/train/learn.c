@@ -183,6 +183,7 @@ ComputeKernel(Training *t, NetSource *source)
 {
 	int count = TrainOptionsAnchors(t->options, t->method);
 	hash_anchors anchors;
+	nn_graph *centre, *joined;
 	eddh_error err;
 
 	EDDH_CHECK(hash_anchors_draw(t->n_train, (int) source->dim, source->features, count,
@@ -193,6 +194,12 @@ ComputeKernel(Training *t, NetSource *source)
 	source->features = ComputeOnce(t, t->kernel, source, "compute kernel");
 	source->dim = anchors.count;
 	hash_anchors_clear(&anchors);
+	EDDH_CHECK(hash_anchors_centre(t->n_train, (int) source->dim, source->features, &centre, &err), &err, NULL);
+	source->features = ComputeOnce(t, centre, source, "compute kernel");
+	EDDH_CHECK(nn_graph_join(t->kernel, centre, &joined, &err), &err, NULL);
+	nn_graph_free(t->kernel);
+	nn_graph_free(centre);
+	t->kernel = joined;
 }
 
 /* What is stored after the trunk: kernel and hash layer. */

@@ -91,7 +91,8 @@ learn(const char *name, const hash_labels *labels, const float *z, int anchor_co
 	};
 	hash_anchors anchors = { 0 };
 	hash_head head, again;
-	nn_graph *kernel = NULL, *graph, *joined, *read;
+	nn_graph *kernel = NULL, *centre, *graph, *joined, *read;
+	double square = 0;
 	nn_buffer onnx;
 	float *phi = NULL, *u, *one, *exported;
 	eddh_error err;
@@ -110,13 +111,32 @@ learn(const char *name, const hash_labels *labels, const float *z, int anchor_co
 		{
 			for (int a = 0; a < anchors.count; a++)
 			{
-				double square = 0;
+				double apart = 0;
 
 				for (int j = 0; j < DIM; j++)
-					square += pow((double) z[i * DIM + j] - anchors.rows[a * DIM + j], 2);
-				assert_near(phi[i * anchors.count + a], exp(-anchors.gamma * square), 2e-6);
+					apart += pow((double) z[i * DIM + j] - anchors.rows[a * DIM + j], 2);
+				assert_near(phi[i * anchors.count + a], exp(-anchors.gamma * apart), 2e-6);
 			}
 		}
+		assert_ok(hash_anchors_centre(ROWS, anchors.count, phi, &centre, &err));
+		assert_ok(nn_graph_join(kernel, centre, &joined, &err));
+		nn_graph_free(centre);
+		nn_graph_free(kernel);
+		kernel = joined;
+		free(phi);
+		problem.inputs = phi = run_graph(kernel, ROWS, 128, z);
+		for (int a = 0; a < anchors.count; a++)
+		{
+			double mean = 0;
+
+			for (size_t i = 0; i < ROWS; i++)
+			{
+				mean += phi[i * anchors.count + a] / ROWS;
+				square += pow(phi[i * anchors.count + a], 2) / (ROWS * anchors.count);
+			}
+			assert_near(mean, 0, 1e-4);
+		}
+		assert_near(square, 1, 1e-3);
 	}
 	assert_ok(method->train(&problem, &head, &err));
 	assert_ok(method->train(&problem, &again, &err));
