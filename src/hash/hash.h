@@ -39,8 +39,9 @@ extern bool hash_labels_share(const hash_labels *a, size_t row_a, const hash_lab
 typedef eddh_code (*hash_gradient)(void *arg, int n, const uint32_t *rows, const float *u, float *du, double *loss,
 								   eddh_error *err);
 
-/* A learnable map from row to k linear outputs. Supplied by train/ around an nn_trainer; a test may supply any other. */
 /*
+ * A learnable map from row to k linear outputs. Supplied by train/ around an nn_trainer; a test may supply any other.
+ *
  * What epoch, outputs and features gave is recorded, and given again when an interrupted training is resumed: a method must be deterministic, and its gradient
  * must not leave anything behind that the method uses later, because it is not called again for epochs that are recorded.
  */
