@@ -5,7 +5,7 @@ The recipe of the backbone `photo` (README.md). Every step writes files into the
     EDDH_IMAGES=... EDDH_TEACHER=teacher.onnx EDDH_TRUNK=trunk.onnx tools/photo/train.py WORK [report | train]
 
 report: splits the classes of the first set in two; trains on one half and the other sets, scores on the half it has not seen, and the reverse.
-train: trains on everything, writes share/eddh_photo.onnx and the numbers of its row into the extension's SQL.
+train: writes the network of the first split, so that the report's figure is its own, to share/eddh_photo.onnx, and its numbers into the extension's SQL.
 """
 import hashlib
 import os
@@ -24,10 +24,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 LEARN = os.environ.get("EDDH_LEARN", os.path.join(ROOT, "build/photo/learn"))
 SETS = ["caltech51", "imagenet-one-each", "coco256", "flowers12"]
 BLOCK = "FeatureExtractor/MobilenetV2/expanded_conv_12/add"  # what is behind it is tuned
-VIEWS = int(os.environ.get("VIEWS", "2"))  # the whole picture, and random parts
+VIEWS = 2  # the whole picture, and a random part
 DIM = 512
 RIDGE = 300.0
-TUNE = os.environ.get("TUNE", "epochs=0.81 rate=0.02 last_rate=0.002 batch=64 relation=4 report=10 threads=2").split()
+STAGES = [(1, "epochs=2 rate=0.02 last_rate=0.002"), (2, "epochs=0.85 rate=0.004 last_rate=0.001")]  # views, and settings of `learn tune`
+COMMON = "batch=64 relation=4 report=10 threads=2"
 PER_CLASS = 30  # scored pictures of a class
 SOURCE = ("eddh tools/photo: trunk of the SSD-MobileNetV2 for Open Images V4 in npm @mediapipe/objectron 0.4.1675468480 (Apache-2.0), trained on "
           "by distillation from MobileNetV2 1.0 ImageNet of github.com google-coral/test_data (Apache-2.0)")
@@ -82,30 +83,28 @@ class Recipe:
         held = self.held_out(fold)
         return np.concatenate([np.flatnonzero(held & (self.labels == name))[:PER_CLASS] for name in self.classes[fold::2]])
 
+    def directions(self, fold):
+        """Mean, and DIM principal directions, of what the teacher says of the whole training pictures."""
+        taught = self.rows("v0.teacher")[~self.held_out(fold)]
+        mean = taught.mean(0)
+        t = units(taught - mean)
+        return mean, np.linalg.eigh(t.T @ t)[1][:, :-DIM - 1:-1]
+
+    def targets(self, fold, view):
+        """The teacher's features, centred, of length 1, in those directions, of length 1 again."""
+        mean, directions = self.directions(fold)
+        return units(units(self.rows(f"v{view}.teacher")[~self.held_out(fold)] - mean) @ directions).astype(np.float32)
+
     def linear(self, fold):
-        """
-        Targets: the teacher's features, centred, of length 1, in their DIM principal directions. The head begins as the linear map that fits them best,
-        ridge regression on standardised features of the trunk.
-        """
+        """The trunk with the head that fits the targets best: ridge regression on standardised features, of the whole pictures."""
         network = self.path(f"linear.{fold}.onnx")
-        if os.path.exists(network):
-            return network
-        train = ~self.held_out(fold)
-        x = np.concatenate([self.rows(f"v{k}.trunk")[train] for k in range(VIEWS)])
-        t = np.concatenate([self.rows(f"v{k}.teacher")[train] for k in range(VIEWS)])
-        t = units(t - t.mean(0))
-        target = units(t @ np.linalg.eigh(t.T @ t)[1][:, :-DIM - 1:-1])
-        target.astype(np.float32).tofile(self.path(f"target.{fold}"))
-        with open(self.path(f"input.{fold}"), "wb") as file:
-            for k in range(VIEWS):
-                block = self.rows(f"v{k}.block")
-                for i in np.flatnonzero(train):
-                    file.write(block[i].tobytes())
-        mean, deviation = x.mean(0), x.std(0) + 1e-3
-        x = (x - mean) / deviation
-        weight = np.linalg.solve(x.T @ x + RIDGE * VIEWS * np.eye(x.shape[1], dtype=np.float32), x.T @ (target - target.mean(0)))
-        weight = (weight / deviation[:, None]).T
-        self.add_head(network, weight, target.mean(0) - weight @ mean)
+        if not os.path.exists(network):
+            x, target = self.rows("v0.trunk")[~self.held_out(fold)], self.targets(fold, 0)
+            mean, deviation = x.mean(0), x.std(0) + 1e-3
+            x = (x - mean) / deviation
+            weight = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1], dtype=np.float32), x.T @ (target - target.mean(0)))
+            weight = (weight / deviation[:, None]).T
+            self.add_head(network, weight, target.mean(0) - weight @ mean)
         return network
 
     def add_head(self, path, weight, bias):
@@ -120,10 +119,20 @@ class Recipe:
         onnx.save(model, path)
 
     def tuned(self, fold):
-        network = self.path(f"tuned.{fold}.onnx")
-        if not os.path.exists(network):
-            self.learn("tune", self.linear(fold), BLOCK, self.path(f"input.{fold}"), self.path(f"target.{fold}"), network + ".new", *TUNE)
-            os.rename(network + ".new", network)
+        """Blocks behind BLOCK and the head, learned together, in stages."""
+        network = self.linear(fold)
+        for stage, (views, settings) in enumerate(STAGES):
+            after = self.path(f"tuned{stage}.{fold}.onnx")
+            if not os.path.exists(after):
+                np.concatenate([self.targets(fold, k) for k in range(views)]).tofile(self.path("target"))
+                with open(self.path("input"), "wb") as file:
+                    for k in range(views):
+                        block = self.rows(f"v{k}.block")
+                        for i in np.flatnonzero(~self.held_out(fold)):
+                            file.write(block[i].tobytes())
+                self.learn("tune", network, BLOCK, self.path("input"), self.path("target"), after + ".new", *settings.split(), *COMMON.split())
+                os.rename(after + ".new", after)
+            network = after
         return network
 
     def score(self, fold, network):
@@ -175,9 +184,7 @@ def describe(path):
 def main():
     recipe = Recipe(sys.argv[1])
     if sys.argv[2:] == ["train"]:
-        recipe.train(recipe.tuned(None))
-    elif sys.argv[2:] == ["linear"]:
-        recipe.train(recipe.linear(None))
+        recipe.train(recipe.tuned(0))
     else:
         recipe.report()
 
