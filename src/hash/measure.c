@@ -28,7 +28,7 @@ typedef struct scan
 	uint32_t *lanes; /* 2 x LANES x radii */
 	uint64_t *all, *relevant;
 	double *gain;     /* by radius: sum of gains */
-	uint64_t *grades; /* classes + 1: rows that share 0, 1, .. labels with the query; NULL where rows have one label */
+	uint64_t *grades; /* classes + 1: rows that share 1, 2, .. labels with the query; NULL where rows have one label */
 } scan;
 
 static void
@@ -266,13 +266,16 @@ scan_gains(scan *s, size_t row)
 			const uint64_t *theirs = ranking->database_labels->bitmap + (from + i) * words;
 			size_t shared = 0;
 
-			if (ranking->same && from + i == row)
-				continue;
+			/* Most pairs share nothing, and that is quickly seen. */
 			for (size_t w = 0; w < words; w++)
-				shared += (size_t) __builtin_popcountll(mine[w] & theirs[w]);
+			{
+				if ((mine[w] & theirs[w]) != 0)
+					shared += (size_t) __builtin_popcountll(mine[w] & theirs[w]);
+			}
+			if (shared == 0 || (ranking->same && from + i == row))
+				continue;
 			s->grades[shared]++;
-			if (shared > 0)
-				s->gain[s->distance[i]] += gain_of(shared);
+			s->gain[s->distance[i]] += gain_of(shared);
 		}
 	}
 }
