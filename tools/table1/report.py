@@ -3,6 +3,7 @@
 import collections
 import csv
 import html
+import os
 import pathlib
 import sys
 
@@ -46,6 +47,8 @@ def markdown(table, jobs):
     lines += ["Written by `make table1`. mAP over the whole ranking, exact over ties, mean and deviation over seeded splits; all methods learn on the same",
               "frozen features (MobileNetV2, ImageNet, 1280 numbers) and their codes come from the stored head, for queries and database alike. `adsh` stands in",
               "for SDAH, which could not be identified. `orthohash`, `classifier` and `class_codes` are not in the paper's table.", ""]
+    given = " ".join(f'{name}="{os.environ[name]}"' for name in ("SETS", "BITS", "SEEDS", "MOST", "HEADS", "METHODS") if os.environ.get(name))
+    lines += [f"This run: `{given + ' ' if given else ''}make table1`. What is smaller than the defaults of scripts/table1 was cut to save time.", ""]
     for key, cells in table.items():
         bits = sorted({b for _, b, _ in cells})
         methods = in_order(cells)
