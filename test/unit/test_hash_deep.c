@@ -172,7 +172,7 @@ every_deep_method_learns(void **state)
 			float *z = toy_features(ROWS, DIM, labels, 0.6, 5);
 			toy_net net, again;
 			eddh_error err;
-			double map;
+			double map, least;
 
 			assert_ok(learn(names[m], labels, z, 0, &net, &err));
 			assert_int_equal(net.epochs, 24);
@@ -181,8 +181,9 @@ every_deep_method_learns(void **state)
 			map = map_of(&net, labels);
 			if (getenv("EDDH_TEST_VERBOSE") != NULL)
 				printf("%s several %d: mAP %.3f\n", names[m], several, map);
-			/* Chance is about 0.2, with several labels 0.57. */
-			if (!(map > (several ? 0.72 : 0.75)))
+			/* Chance is about 0.2, with several labels 0.57; DHN's sigmoid learns least here. */
+			least = several ? 0.72 : strcmp(names[m], "dhn") == 0 ? 0.75 : 0.85;
+			if (!(map > least))
 				fail_msg("%s, several %d: mAP %.3f", names[m], several, map);
 			free(z);
 			hash_labels_free(labels);
