@@ -105,14 +105,12 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 {
 	training t = { .problem = problem };
 	hash_course course = { .problem = problem, .raw = gradient, .arg = &t };
-	int outer = (int) problem->values[PARAM_OUTER];
+	int outer = hash_round_count(problem->epochs, problem->values[PARAM_OUTER]);
 	eddh_code code = hash_check_supervised(problem, err);
 
 	memset(head, 0, sizeof *head);
 	if (code != EDDH_OK)
 		return code;
-	outer = outer == 0 ? (problem->epochs + 2) / 3 : outer;
-	outer = outer > problem->epochs ? problem->epochs : outer;
 	code = hash_pairs_create(problem->labels, problem->bits,
 							 problem->labels->single != NULL ? SIZE_MAX : (size_t) problem->values[PARAM_COLUMNS],
 							 problem->seed, &t.pairs, err);

@@ -34,15 +34,6 @@ write_codes(int classes, int bits, float *codes)
 }
 
 static eddh_code
-check(int bits, int dim, int epochs, bool untrained, eddh_error *err)
-{
-	if (bits < HASH_BITS_MIN || bits > HASH_BITS_MAX)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "bits must be between %d and %d, not %d", HASH_BITS_MIN, HASH_BITS_MAX,
-						 bits);
-	return EDDH_OK;
-}
-
-static eddh_code
 train(const hash_problem *problem, hash_head *head, eddh_error *err)
 {
 	hash_inputs in = hash_inputs_of(problem);
@@ -98,6 +89,6 @@ const hash_method hash_classifier_method = {
 	.needs_labels = true,
 	.needs_net = false,
 	.params = params,
-	.check = check,
+	.check = hash_check_bits,
 	.train = train,
 };

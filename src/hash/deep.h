@@ -23,6 +23,15 @@ extern eddh_code hash_course_run(hash_course *course, int epochs, eddh_error *er
 /* f (rows x k) = tanh of the network's outputs; zero for rows without a label. */
 extern eddh_code hash_course_tanh(hash_course *course, float *f, eddh_error *err);
 
+/* Rounds of a method whose parameter `outer` says 0 for three epochs a round; never more than epochs. */
+static inline int
+hash_round_count(int epochs, double outer)
+{
+	int rounds = outer == 0 ? (epochs + 2) / 3 : (int) outer;
+
+	return rounds > epochs ? epochs : rounds;
+}
+
 /* How epochs are spread over rounds: epochs of round 1 .. rounds of `total`. */
 static inline int
 hash_round_epochs(int total, int rounds, int round)

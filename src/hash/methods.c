@@ -105,6 +105,15 @@ hash_say(const hash_problem *problem, const char *fmt, ...)
 	problem->say(problem->arg, message);
 }
 
+eddh_code
+hash_check_bits(int bits, int dim, int epochs, bool untrained, eddh_error *err)
+{
+	if (bits < HASH_BITS_MIN || bits > HASH_BITS_MAX)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "bits must be between %d and %d, not %d", HASH_BITS_MIN, HASH_BITS_MAX,
+						 bits);
+	return EDDH_OK;
+}
+
 static eddh_code
 check_labels(const hash_problem *problem, eddh_error *err)
 {
@@ -112,10 +121,10 @@ check_labels(const hash_problem *problem, eddh_error *err)
 	int first = -1;
 	bool several = false;
 	size_t labelled = 0;
+	eddh_code code = hash_check_bits(problem->bits, problem->dim, problem->epochs, false, err);
 
-	if (problem->bits < HASH_BITS_MIN || problem->bits > HASH_BITS_MAX)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "bits must be between %d and %d, not %d", HASH_BITS_MIN, HASH_BITS_MAX,
-						 problem->bits);
+	if (code != EDDH_OK)
+		return code;
 	if (labels == NULL || labels->rows != problem->rows)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "this method needs the labels of all rows");
 	for (size_t i = 0; i < problem->rows; i++)

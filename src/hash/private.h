@@ -79,6 +79,9 @@ extern eddh_code hash_class_codes_gradient(void *arg, int n, const uint32_t *row
  */
 #define HASH_GRADIENT_LENGTH 16.0
 
+/* Refuses lengths that no code has. A method's check (hash.h), where it asks for nothing else. */
+extern eddh_code hash_check_bits(int bits, int dim, int epochs, bool untrained, eddh_error *err);
+
 /* Refuses what no supervised method can learn from: no labels, one class only; the first also: no net, the second: no inputs. */
 extern eddh_code hash_check_supervised(const hash_problem *problem, eddh_error *err);
 extern eddh_code hash_check_labelled(const hash_problem *problem, eddh_error *err);

@@ -122,15 +122,6 @@ compose(const hash_problem *problem, const hash_components *c, int count, const 
 }
 
 static eddh_code
-check(int bits, int dim, int epochs, bool untrained, eddh_error *err)
-{
-	if (bits < HASH_BITS_MIN || bits > HASH_BITS_MAX)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "bits must be between %d and %d, not %d", HASH_BITS_MIN, HASH_BITS_MAX,
-						 bits);
-	return EDDH_OK;
-}
-
-static eddh_code
 train(const hash_problem *problem, hash_head *head, eddh_error *err)
 {
 	int count = problem->bits < problem->dim ? problem->bits : problem->dim;
@@ -141,7 +132,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	memset(head, 0, sizeof *head);
 	if (problem->features == NULL)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "spectral hashing needs features of a trained backbone");
-	code = check(problem->bits, problem->dim, problem->epochs, false, err);
+	code = hash_check_bits(problem->bits, problem->dim, problem->epochs, false, err);
 	if (code == EDDH_OK && problem->rows < 2)
 		code = eddh_fail(err, EDDH_BAD_ARGUMENT, "spectral hashing needs at least 2 rows, not %zu", problem->rows);
 	if (code != EDDH_OK)
@@ -178,6 +169,6 @@ const hash_method hash_sh_method = {
 	.needs_net = false,
 	.no_anchors = true,
 	.params = params,
-	.check = check,
+	.check = hash_check_bits,
 	.train = train,
 };
