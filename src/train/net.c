@@ -270,10 +270,7 @@ NetResume(Net *net, uint64 fingerprint, size_t feature_dim)
 	net->feature_dim = feature_dim;
 	net->replay = ReplayCreate(fingerprint, lengthof(learned), learned);
 	if (!ReplayLoad(net->replay, &net->resumed))
-	{
-		net->resumed = (ReplayState){ 0 };
 		return;
-	}
 	nn_trainer_set_step(net->trainer, net->resumed.trainer_step);
 	net->epoch = net->resumed.epoch;
 	net->steps_done = net->resumed.steps_done;

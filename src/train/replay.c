@@ -68,29 +68,20 @@ Load(void *arg)
 {
 	Work *work = arg;
 	Replay *replay = work->replay;
-	CheckpointPiece pieces[MOST_PIECES + 1] = { { work->state, sizeof(ReplayState) } };
-
-	memcpy(pieces + 1, replay->weights, sizeof(CheckpointPiece) * replay->n_weights);
-	work->found = CheckpointRead(WorkerJob()->id, 0, replay->n_weights + 1, pieces) &&
-				  work->state->fingerprint == replay->fingerprint;
-}
-
-/* The state alone, before anything of the network is touched. */
-static void
-Peek(void *arg)
-{
-	Work *work = arg;
 	ReplayState state;
-	CheckpointPiece *pieces = palloc0(sizeof(CheckpointPiece) * (work->replay->n_weights + 1));
-	bool whole;
+	CheckpointPiece pieces[MOST_PIECES + 1] = { { &state, sizeof(state) } };
 
-	/* Weights go to memory of their own: a checkpoint of another training must not spoil ours. */
-	pieces[0] = (CheckpointPiece){ &state, sizeof(state) };
-	for (int i = 0; i < work->replay->n_weights; i++)
-		pieces[i + 1] = (CheckpointPiece){ MemoryContextAllocHuge(CurrentMemoryContext, work->replay->weights[i].len),
-										   work->replay->weights[i].len };
-	whole = CheckpointRead(WorkerJob()->id, 0, work->replay->n_weights + 1, pieces);
-	work->found = whole && state.fingerprint == work->replay->fingerprint;
+	/* To memory of their own first: the weights of another training, or half of them, must not spoil ours. */
+	for (int i = 0; i < replay->n_weights; i++)
+		pieces[i + 1] = (CheckpointPiece){ MemoryContextAllocHuge(CurrentMemoryContext, replay->weights[i].len),
+										   replay->weights[i].len };
+	work->found =
+		CheckpointRead(WorkerJob()->id, 0, replay->n_weights + 1, pieces) && state.fingerprint == replay->fingerprint;
+	if (!work->found)
+		return;
+	*work->state = state;
+	for (int i = 0; i < replay->n_weights; i++)
+		memcpy(replay->weights[i].bytes, pieces[i + 1].bytes, pieces[i + 1].len);
 }
 
 bool
@@ -98,7 +89,7 @@ ReplayLoad(Replay *replay, ReplayState *state)
 {
 	Work work = { .replay = replay, .state = state };
 
-	if (!WorkerTransaction(Peek, &work) || (work.found && !WorkerTransaction(Load, &work)))
+	if (!WorkerTransaction(Load, &work))
 		WorkerRaise(NULL, NULL);
 	replay->anew = !work.found;
 	replay->stored = work.found ? state->n_records : 0;

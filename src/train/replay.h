@@ -36,7 +36,7 @@ typedef struct Replay Replay;
 /* weights: what a checkpoint keeps of the network, n pieces of memory that it reads and, in ReplayLoad, fills. Lives as long as the job. */
 extern Replay *ReplayCreate(uint64 fingerprint, int n, const CheckpointPiece *weights);
 
-/* Fills weights and *state from the job's checkpoint; false if there is none that fits. Ends the job on errors. */
+/* Fills weights and *state from the job's checkpoint; false, and nothing changed, if there is none that fits. Ends the job on errors. */
 extern bool ReplayLoad(Replay *replay, ReplayState *state);
 
 /* *given: the call has a recorded answer, which is now in `answer` (len bytes; for an epoch its mean loss). Else the network has to work. */
