@@ -3,6 +3,7 @@
 #define HASH_TOY_H
 
 #include "hash/hash.h"
+#include "hash/measure.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -77,6 +78,30 @@ toy_labels(size_t rows, int classes, bool several, size_t gap, uint64_t seed)
 	}
 	assert_ok(hash_labels_finish(labels, &err));
 	return labels;
+}
+
+/* Leave-one-out mAP of the codes of outputs u (rows x bits), over the rows that have somebody to find. */
+static inline hash_quality
+toy_quality(size_t rows, int bits, const float *u, const hash_labels *labels)
+{
+	size_t bytes = ((size_t) bits + 7) / 8;
+	uint8_t *codes = malloc(rows * bytes);
+	hash_ranking ranking = { .bits = bits,
+							 .queries = rows,
+							 .database = rows,
+							 .query_codes = codes,
+							 .database_codes = codes,
+							 .query_labels = labels,
+							 .database_labels = labels,
+							 .same = true };
+	hash_quality quality;
+	eddh_error err;
+
+	for (size_t i = 0; i < rows; i++)
+		assert_ok(hash_pack(bits, u + i * bits, codes + i * bytes, &err));
+	assert_ok(hash_measure(&ranking, &quality, &err));
+	free(codes);
+	return quality;
 }
 
 #endif

@@ -44,27 +44,6 @@ run_graph(const nn_graph *graph, size_t n, int batch, const float *z)
 	return u;
 }
 
-static double
-map_of(const hash_labels *labels, const float *u)
-{
-	static uint8_t codes[ROWS * BITS / 8];
-	hash_ranking ranking = { .bits = BITS,
-							 .queries = ROWS,
-							 .database = ROWS,
-							 .query_codes = codes,
-							 .database_codes = codes,
-							 .query_labels = labels,
-							 .database_labels = labels,
-							 .same = true };
-	hash_quality quality;
-	eddh_error err;
-
-	for (size_t i = 0; i < ROWS; i++)
-		assert_ok(hash_pack(BITS, u + i * BITS, codes + i * BITS / 8, &err));
-	assert_ok(hash_measure(&ranking, &quality, &err));
-	return quality.map;
-}
-
 static void
 assert_same_bits(const float *a, const float *b, const char *what)
 {
@@ -192,7 +171,7 @@ every_shallow_method_learns(void **state)
 		hash_labels *labels = toy_labels(ROWS, CLASSES, cases[i].several, 0, 3);
 		float *z = toy_features(ROWS, DIM, labels, 0.8, 5);
 		float *u = learn(cases[i].name, labels, z, cases[i].anchors, 9);
-		double map = map_of(labels, u);
+		double map = toy_quality(ROWS, BITS, u, labels).map;
 
 		if (getenv("EDDH_TEST_VERBOSE") != NULL)
 			printf("%s anchors %d several %d: mAP %.3f\n", cases[i].name, cases[i].anchors, cases[i].several, map);
