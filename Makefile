@@ -72,9 +72,9 @@ $(UNIT_PROGRAMS): build/unit/%: test/unit/%.c $(wildcard test/unit/*.h) $(PLAIN_
 	$(CC) $(CFLAGS) $(PG_CPPFLAGS) -Itest/unit $< $(PLAIN_OBJS) -o $@ -lcmocka $(PLAIN_LIBS)
 
 BENCH_PROGRAMS = $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
-$(BENCH_PROGRAMS): build/bench/%: bench/%.c $(PLAIN_OBJS)
+$(BENCH_PROGRAMS): build/bench/%: bench/%.c bench/bench.h $(PLAIN_OBJS)
 	@mkdir -p build/bench
-	$(CC) $(CFLAGS) $(PG_CPPFLAGS) $< $(PLAIN_OBJS) -o $@ $(PLAIN_LIBS)
+	$(CC) $(CFLAGS) $(PG_CPPFLAGS) -Ibench $< $(PLAIN_OBJS) -o $@ $(PLAIN_LIBS)
 
 build/demo/idx_rows: tools/demo/idx_rows.c
 	@mkdir -p build/demo

@@ -12,31 +12,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "common/random.h"
 #include "nn/gemm.h"
 #include "nn/nn.h"
 
 #define ROUNDS 9
 
+/* Milliseconds. */
 static double
 now(void)
 {
-	struct timespec t;
-
-	clock_gettime(getenv("EDDH_BENCH_CPU") != NULL ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-	return 1e3 * (double) t.tv_sec + 1e-6 * (double) t.tv_nsec;
-}
-
-static void
-check(eddh_code code, const eddh_error *err)
-{
-	if (code != EDDH_OK)
-	{
-		fprintf(stderr, "bench_encode: %s\n", err->message);
-		exit(1);
-	}
+	return 1e3 * bench_seconds(getenv("EDDH_BENCH_CPU") != NULL ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC);
 }
 
 static nn_graph *
@@ -50,12 +38,12 @@ load(const char *name)
 
 	if (strcmp(name, "cnn-f") == 0)
 	{
-		check(nn_graph_cnn_f(1, &graph, &err), &err);
+		bench_check(nn_graph_cnn_f(1, &graph, &err), &err);
 		return graph;
 	}
 	if (strcmp(name, "cnn-s") == 0)
 	{
-		check(nn_graph_cnn_s(1, &graph, &err), &err);
+		bench_check(nn_graph_cnn_s(1, &graph, &err), &err);
 		return graph;
 	}
 	file = fopen(name, "rb");
@@ -72,7 +60,7 @@ load(const char *name)
 		exit(1);
 	}
 	fclose(file);
-	check(nn_graph_read_onnx(bytes, (size_t) len, &nn_limits_default, &graph, &err), &err);
+	bench_check(nn_graph_read_onnx(bytes, (size_t) len, &nn_limits_default, &graph, &err), &err);
 	free(bytes);
 	return graph;
 }
@@ -105,7 +93,7 @@ prepare(const nn_graph *graph, int batch)
 	eddh_error err;
 	eddh_rng rng;
 
-	check(nn_plan_create(graph, batch, false, &b.plan, &err), &err);
+	bench_check(nn_plan_create(graph, batch, false, &b.plan, &err), &err);
 	b.input = room(count * sizeof(float));
 	b.output = room(nn_graph_output_shape(graph).count * (size_t) batch * sizeof(float));
 	b.arena = room(nn_plan_arena_size(b.plan));
@@ -132,7 +120,7 @@ run(const bench *b, int times)
 	eddh_error err;
 
 	for (int i = 0; i < times; i++)
-		check(nn_forward(b->plan, b->batch, b->input, b->arena, b->output, NULL, &err), &err);
+		bench_check(nn_forward(b->plan, b->batch, b->input, b->arena, b->output, NULL, &err), &err);
 	return now() - begin;
 }
 
@@ -200,7 +188,7 @@ layers(const nn_graph *graph, int batch)
 
 		memset(p.this_pass, 0, (size_t) nodes * sizeof(double));
 		p.last = now();
-		check(nn_forward_watched(b.plan, batch, b.input, b.arena, b.output, note, &p, &err), &err);
+		bench_check(nn_forward_watched(b.plan, batch, b.input, b.arena, b.output, note, &p, &err), &err);
 		for (int j = 0; j < nodes; j++)
 			times[(size_t) j * passes + i] = p.this_pass[j] / batch;
 	}
@@ -233,7 +221,7 @@ export_graph(const char *name, const char *path)
 	eddh_error err;
 	FILE *file = fopen(path, "wb");
 
-	check(nn_graph_write_onnx(graph, &buffer, &err), &err);
+	bench_check(nn_graph_write_onnx(graph, &buffer, &err), &err);
 	if (file == NULL || fwrite(buffer.bytes, 1, buffer.len, file) != buffer.len || fclose(file) != 0)
 	{
 		perror(path);

@@ -4,35 +4,17 @@
  *
  *   bench_hash [rows dim]...      default: 60000 256, 10000 1280, 6000 4096
  */
+#include "bench.h"
 #include "hash/eddh_steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum
 {
 	BITS = 64,
 	CLASSES = 10
 };
-
-static double
-seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
-}
-
-static void
-check(eddh_code code, const eddh_error *err)
-{
-	if (code == EDDH_OK)
-		return;
-	fprintf(stderr, "%s\n", err->message);
-	exit(1);
-}
 
 /* A low-dimensional signal, as features have, and noise; what is negative becomes 0. */
 static void
@@ -77,40 +59,40 @@ measure(size_t rows, int dim)
 	eddh_error err;
 	eddh_rng rng;
 
-	check(hash_labels_create(rows, CLASSES, &labels, &err), &err);
+	bench_check(hash_labels_create(rows, CLASSES, &labels, &err), &err);
 	fill(rows, dim, labels, z);
-	check(hash_labels_finish(labels, &err), &err);
+	bench_check(hash_labels_finish(labels, &err), &err);
 	printf("%zu rows, %d features, %d bits\n", rows, dim, BITS);
 
-	start = seconds();
-	check(hash_similarity_thresholds(rows, dim, z, labels, 1, &fit, &err), &err);
-	printf("  thresholds        %7.2f s\n", seconds() - start);
+	start = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+	bench_check(hash_similarity_thresholds(rows, dim, z, labels, 1, &fit, &err), &err);
+	printf("  thresholds        %7.2f s\n", bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - start);
 	options.alpha = fit.alpha;
 	options.beta = fit.beta;
-	start = seconds();
-	check(hash_similarity_create(rows, dim, z, labels, &options, NULL, &s, &err), &err);
-	printf("  similarity        %7.2f s (%zu columns)\n", seconds() - start, s->columns);
+	start = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+	bench_check(hash_similarity_create(rows, dim, z, labels, &options, NULL, &s, &err), &err);
+	printf("  similarity        %7.2f s (%zu columns)\n", bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - start, s->columns);
 
 	eddh_rng_seed(&rng, 2);
 	for (int i = 0; i < CLASSES * BITS; i++)
 		codes[i] = (eddh_rng_next(&rng) >> 63) != 0 ? 1 : -1;
-	check(hash_eddh_create(HASH_EDDH_H0, BITS, labels, s, weights, codes, &e, &err), &err);
+	bench_check(hash_eddh_create(HASH_EDDH_H0, BITS, labels, s, weights, codes, &e, &err), &err);
 	for (size_t i = 0; i < rows * BITS; i++)
 		e->f[i] = (float) (2 * eddh_rng_uniform(&rng) - 1);
-	start = seconds();
-	check(hash_eddh_see_f(e, NULL, &err), &err);
-	check(hash_eddh_a_step(e, &err), &err);
+	start = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+	bench_check(hash_eddh_see_f(e, NULL, &err), &err);
+	bench_check(hash_eddh_a_step(e, &err), &err);
 	hash_eddh_b_step(e);
-	check(hash_eddh_prepare_theta(e, NULL, &err), &err);
-	check(hash_eddh_objective(e, &objective, &err), &err);
-	printf("  h0: A, B, Q, J    %7.2f s\n", seconds() - start);
+	bench_check(hash_eddh_prepare_theta(e, NULL, &err), &err);
+	bench_check(hash_eddh_objective(e, &objective, &err), &err);
+	printf("  h0: A, B, Q, J    %7.2f s\n", bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - start);
 	hash_eddh_free(e);
 	hash_similarity_free(s);
 	hash_labels_free(labels);
 
-	start = seconds();
-	check(itq->train(&problem, &linear, &err), &err);
-	printf("  itq               %7.2f s\n", seconds() - start);
+	start = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
+	bench_check(itq->train(&problem, &linear, &err), &err);
+	printf("  itq               %7.2f s\n", bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - start);
 	hash_head_clear(&linear);
 	free(z);
 }

@@ -1,10 +1,10 @@
 /* bench_measure.c: processor seconds (one thread) to measure 10,000 queries against 60,000 codes of 64 bits, with one label a row and with several. */
+#include "bench.h"
 #include "bits/kernels.h"
 #include "hash/measure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum
 {
@@ -13,15 +13,6 @@ enum
 	BITS = 64,
 	CLASSES = 10
 };
-
-static double
-seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
-}
 
 static hash_labels *
 labels_of(size_t rows, bool several, eddh_rng *rng)
@@ -79,15 +70,15 @@ main(void)
 
 		fill_codes(query_labels, centres, queries, &rng);
 		fill_codes(labels, centres, codes, &rng);
-		start = seconds();
+		start = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
 		if (hash_measure(&ranking, &quality, NULL) != EDDH_OK)
 			return 1;
-		whole = seconds() - start;
+		whole = bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - start;
 		ranking.top = 1000;
-		start = seconds();
+		start = bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
 		if (hash_measure(&ranking, &quality, NULL) != EDDH_OK)
 			return 1;
-		cut = seconds() - start;
+		cut = bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - start;
 		printf("%-14s whole ranking %.2f s, cut at 1000 %.2f s (mAP@1000 %.4f)\n",
 			   several ? "several labels" : "one label", whole, cut, quality.map);
 		hash_labels_free(query_labels);

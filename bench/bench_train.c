@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "common/random.h"
 #include "nn/nn.h"
 
@@ -26,15 +26,6 @@ typedef struct data
 	size_t inputs;
 } data;
 
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
-}
-
 static void
 fetch(void *arg, size_t row, float *input)
 {
@@ -49,16 +40,6 @@ gradient(void *arg, int n, const uint32_t *rows, const float *u, float *du, eddh
 	for (int i = 0; i < n * BITS; i++)
 		du[i] = (u[i] - (((rows[i / BITS] + (uint32_t) i) & 1) ? 1.0f : -1.0f)) / (float) (n * BITS);
 	return EDDH_OK;
-}
-
-static void
-check(eddh_code code, const eddh_error *err)
-{
-	if (code != EDDH_OK)
-	{
-		fprintf(stderr, "bench_train: %s\n", err->message);
-		exit(1);
-	}
 }
 
 static int
@@ -90,20 +71,20 @@ main(int argc, char **argv)
 	if (argc > 1)
 		for (n = 0; n < argc - 1 && n < MOST; n++)
 			threads[n] = atoi(argv[n + 1]);
-	check(nn_graph_cnn_s(1, &trunk, &err), &err);
-	check(nn_graph_dense(nn_graph_output_shape(trunk).count, BITS, 1, NULL, NULL, &head, &err), &err);
-	check(nn_graph_join(trunk, head, &graph, &err), &err);
+	bench_check(nn_graph_cnn_s(1, &trunk, &err), &err);
+	bench_check(nn_graph_dense(nn_graph_output_shape(trunk).count, BITS, 1, NULL, NULL, &head, &err), &err);
+	bench_check(nn_graph_join(trunk, head, &graph, &err), &err);
 	d.inputs = nn_graph_input_shape(graph).count;
 	d.pixels = malloc(PICTURES * d.inputs * sizeof(float));
 	eddh_rng_seed(&rng, 1);
 	for (size_t i = 0; i < PICTURES * d.inputs; i++)
 		d.pixels[i] = (float) (eddh_rng_uniform(&rng) * 4.0 - 2.0);
 	for (int i = 0; i < n; i++)
-		check(nn_trainer_create(graph, threads[i], BATCH, &sgd, &trainers[i], &err), &err);
+		bench_check(nn_trainer_create(graph, threads[i], BATCH, &sgd, &trainers[i], &err), &err);
 	for (int r = -1; r < ROUNDS; r++)
 		for (int i = 0; i < n; i++)
 		{
-			double begin = now();
+			double begin = bench_seconds(CLOCK_MONOTONIC);
 
 			for (int s = 0; s < STEPS; s++)
 			{
@@ -111,10 +92,10 @@ main(int argc, char **argv)
 
 				for (int j = 0; j < BATCH; j++)
 					rows[j] = (uint32_t) eddh_rng_below(&rng, PICTURES);
-				check(nn_trainer_step(trainers[i], BATCH, rows, fetch, &d, gradient, NULL, NULL, &err), &err);
+				bench_check(nn_trainer_step(trainers[i], BATCH, rows, fetch, &d, gradient, NULL, NULL, &err), &err);
 			}
 			if (r >= 0)
-				seconds[i][r] = (now() - begin) / STEPS;
+				seconds[i][r] = (bench_seconds(CLOCK_MONOTONIC) - begin) / STEPS;
 		}
 	printf("cnn-s, %d bits, %.1f million multiply-adds forward, batch %d\n", BITS, (double) nn_graph_macs(graph) * 1e-6,
 		   BATCH);

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "common/random.h"
 #include "nn/nn.h"
 
@@ -18,25 +18,6 @@ typedef struct data
 	float *pixels;
 	size_t inputs, outputs;
 } data;
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return 1e3 * (double) t.tv_sec + 1e-6 * (double) t.tv_nsec;
-}
-
-static void
-check(eddh_code code, const eddh_error *err)
-{
-	if (code != EDDH_OK)
-	{
-		fprintf(stderr, "bench_train_net: %s\n", err->message);
-		exit(1);
-	}
-}
 
 static void
 fetch(void *arg, size_t row, float *input)
@@ -107,7 +88,7 @@ main(int argc, char **argv)
 	}
 	bytes = slurp(argv[1], &len);
 	batch = atoi(argv[2]);
-	check(nn_graph_read_onnx(bytes, len, &nn_limits_default, &graph, &err), &err);
+	bench_check(nn_graph_read_onnx(bytes, len, &nn_limits_default, &graph, &err), &err);
 	free(bytes);
 	d.inputs = nn_graph_input_shape(graph).count;
 	d.outputs = nn_graph_output_shape(graph).count;
@@ -115,12 +96,12 @@ main(int argc, char **argv)
 	eddh_rng_seed(&rng, 1);
 	for (size_t i = 0; i < PICTURES * d.inputs; i++)
 		d.pixels[i] = (float) (eddh_rng_uniform(&rng) * 2.0 - 1.0);
-	check(nn_trainer_create(graph, atoi(argv[3]), batch, &sgd, &trainer, &err), &err);
+	bench_check(nn_trainer_create(graph, atoi(argv[3]), batch, &sgd, &trainer, &err), &err);
 	printf("ready %zu\n", nn_trainer_memory(trainer) >> 20);
 	fflush(stdout);
 	while (fgets(line, sizeof line, stdin) != NULL)
 	{
-		double begin = now();
+		double begin = bench_seconds(CLOCK_MONOTONIC);
 		int times;
 
 		if (sscanf(line, "run %d", &times) != 1)
@@ -131,9 +112,9 @@ main(int argc, char **argv)
 
 			for (int j = 0; j < batch && j < 4096; j++)
 				rows[j] = (uint32_t) eddh_rng_below(&rng, PICTURES);
-			check(nn_trainer_step(trainer, batch, rows, fetch, &d, gradient, &d, NULL, &err), &err);
+			bench_check(nn_trainer_step(trainer, batch, rows, fetch, &d, gradient, &d, NULL, &err), &err);
 		}
-		printf("%.6f\n", now() - begin);
+		printf("%.6f\n", 1e3 * (bench_seconds(CLOCK_MONOTONIC) - begin));
 		fflush(stdout);
 	}
 	nn_trainer_free(trainer);

@@ -7,21 +7,12 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "bench.h"
 #include "bits/kernels.h"
 #include "common/random.h"
 
 #define ROUNDS 9
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec * 1e-9;
-}
 
 int
 main(int argc, char **argv)
@@ -54,10 +45,10 @@ main(int argc, char **argv)
 
 			for (int round = 0; round < ROUNDS; round++)
 			{
-				double start = now();
+				double start = bench_seconds(CLOCK_MONOTONIC);
 
 				bits_kernel_at(k)->distances(lengths[l], n, query, codes, out);
-				start = now() - start;
+				start = bench_seconds(CLOCK_MONOTONIC) - start;
 				best = start < best ? start : best;
 			}
 			printf("%8.2f", best * 1e9 / n);

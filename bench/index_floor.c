@@ -8,23 +8,14 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "bench.h"
 #include "bits/kernels_page.h"
 #include "common/random.h"
 
 #define PAGE   8192
 #define DATA   (PAGE - 128) /* what header and special area leave */
 #define ROUNDS 41
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec * 1e-6;
-}
 
 static int
 compare(const void *a, const void *b)
@@ -63,7 +54,7 @@ main(int argc, char **argv)
 	{
 		for (uint32_t w = 0; w < words; w++)
 			query[w] = eddh_rng_next(&rng);
-		times[round] = now();
+		times[round] = bench_seconds(CLOCK_MONOTONIC);
 		for (size_t p = 0; p < pages; p++)
 		{
 			const char *page = memory + p * PAGE + 64;
@@ -74,7 +65,7 @@ main(int argc, char **argv)
 								  p + 1 < pages ? page + PAGE : NULL);
 			found += next;
 		}
-		times[round] = now() - times[round];
+		times[round] = 1e3 * (bench_seconds(CLOCK_MONOTONIC) - times[round]);
 	}
 	qsort(times, ROUNDS, sizeof(double), compare);
 	/* The sum keeps the compiler from leaving the work out. */
