@@ -1,6 +1,6 @@
 /*
- * measure.c: see measure.h. For every query one pass over the database makes two histograms by distance, all rows and relevant rows; every
- * measure is a formula on those.
+ * measure.c: see measure.h. For every query one pass over the database makes histograms by distance, one for each number of labels that rows share with
+ * the query; every measure is a formula on those.
  */
 #include "hash/measure.h"
 
@@ -12,6 +12,9 @@
 #define CHUNK 4096 /* distances at a time: they and the histograms stay in the first-level cache */
 #define LANES 4    /* histograms side by side, so that equal distances in sequence do not wait for each other */
 #define POLL  64   /* queries between looks at the stop callback */
+
+/* So many shared labels are all the same: the gain 2^g - 1 has to stay a number that sums well. */
+#define GRADE_MAX 30
 
 /* ---- Histograms ---- */
 
@@ -25,10 +28,14 @@ typedef struct scan
 	size_t *
 		start; /* classes + 2: rows of class c in sorted are start[c] .. start[c + 1] - 1, those without class come last */
 	uint32_t *distance;
-	uint32_t *lanes; /* 2 x LANES x radii */
+	uint32_t *lanes;    /* grades x LANES x radii */
+	size_t grades;      /* 1 + most labels that a row can share with the query; at least 2 */
+	uint64_t *none;     /* a row of label bitmap, empty */
+	uint32_t *labels;   /* of each row of the database, how many; NULL where rows have one label */
+	uint32_t *distinct; /* labels that query or row has alone, beside distance */
 	uint64_t *all, *relevant;
-	double *gain;     /* by radius: sum of gains */
-	uint64_t *grades; /* classes + 1: rows that share 1, 2, .. labels with the query; NULL where rows have one label */
+	double *gain;                   /* by radius: sum of gains */
+	uint64_t graded[GRADE_MAX + 1]; /* rows that share 0, 1, .. labels with the query */
 } scan;
 
 static void
@@ -41,7 +48,9 @@ scan_free(scan *s)
 	free(s->all);
 	free(s->relevant);
 	free(s->gain);
-	free(s->grades);
+	free(s->none);
+	free(s->labels);
+	free(s->distinct);
 }
 
 /* A copy of the codes in class order, so that "relevant" is a range instead of a test a pair. */
@@ -77,6 +86,28 @@ group_by_class(scan *s)
 	return true;
 }
 
+static inline size_t
+labels_len(const hash_labels *labels)
+{
+	return labels->words * sizeof *labels->bitmap;
+}
+
+/* How many labels a row has: as many as its bitmap is bits away from an empty one. */
+static bool
+count_labels(scan *s)
+{
+	const hash_labels *labels = s->ranking->database_labels;
+
+	s->none = hash_alloc(labels->words, 1, sizeof *s->none);
+	s->labels = hash_alloc(labels->rows, 1, sizeof *s->labels);
+	s->distinct = hash_alloc(CHUNK, 1, sizeof *s->distinct);
+	if (s->none == NULL || s->labels == NULL || s->distinct == NULL)
+		return false;
+	bits_distances(labels_len(labels), labels->rows, (const uint8_t *) s->none, (const uint8_t *) labels->bitmap,
+				   s->labels);
+	return true;
+}
+
 static eddh_code
 scan_begin(scan *s, const hash_ranking *ranking, eddh_error *err)
 {
@@ -96,7 +127,7 @@ scan_begin(scan *s, const hash_ranking *ranking, eddh_error *err)
 	s->len = ((size_t) ranking->bits + 7) / 8;
 	s->radii = (size_t) ranking->bits + 1;
 	s->distance = hash_alloc(CHUNK, 1, sizeof *s->distance);
-	s->lanes = hash_alloc(2 * LANES, s->radii, sizeof *s->lanes);
+	s->lanes = hash_alloc((GRADE_MAX + 1) * LANES, s->radii, sizeof *s->lanes);
 	s->all = hash_alloc(s->radii, 1, sizeof *s->all);
 	s->relevant = hash_alloc(s->radii, 1, sizeof *s->relevant);
 	s->gain = hash_alloc(s->radii, 1, sizeof *s->gain);
@@ -104,10 +135,7 @@ scan_begin(scan *s, const hash_ranking *ranking, eddh_error *err)
 	if (!failed && ranking->query_labels->single != NULL && ranking->database_labels->single != NULL)
 		failed = !group_by_class(s);
 	else if (!failed)
-	{
-		s->grades = hash_alloc((size_t) ranking->database_labels->classes + 1, 1, sizeof *s->grades);
-		failed = s->grades == NULL;
-	}
+		failed = !count_labels(s);
 	if (!failed)
 		return EDDH_OK;
 	scan_free(s);
@@ -145,85 +173,103 @@ count_range(scan *s, const uint8_t *query, size_t from, size_t to, uint32_t *lan
 	}
 }
 
-/* The same where rows may have several labels: relevance decides between two histograms. */
+/* The same where rows may have several labels: how many they share joins the distance. |a & b| = (|a| + |b| - |a ^ b|) / 2. */
 static void
-count_tested(scan *s, size_t query_row, const uint8_t *query, uint32_t *relevant, uint32_t *other)
+count_graded(scan *s, const uint64_t *mine, uint32_t n_mine, const uint8_t *query)
 {
-	const hash_labels *a = s->ranking->query_labels, *b = s->ranking->database_labels;
-	const uint64_t *mine = a->bitmap + query_row * a->words;
-	size_t words = a->words;
+	const hash_labels *labels = s->ranking->database_labels;
+	uint32_t *d = s->distance, apart = (uint32_t) (LANES * s->radii), most = (uint32_t) s->grades - 1;
 
 	for (size_t from = 0; from < s->ranking->database; from += CHUNK)
 	{
 		size_t n = s->ranking->database - from < CHUNK ? s->ranking->database - from : CHUNK;
-		const uint64_t *theirs = b->bitmap + from * words;
-		uint32_t *d = s->distance;
-		uint32_t apart = (uint32_t) (relevant - other);
 
 		bits_distances(s->len, n, query, s->ranking->database_codes + from * s->len, d);
-		/* Up to 64 classes, relevance joins the distance in a loop that vectorises. */
-		if (words == 1)
+		bits_distances(labels_len(labels), n, (const uint8_t *) mine,
+					   (const uint8_t *) (labels->bitmap + from * labels->words), s->distinct);
+		for (size_t i = 0; i < n; i++)
 		{
-			for (size_t i = 0; i < n; i++)
-				d[i] += (*mine & theirs[i]) != 0 ? apart : 0;
-		}
-		else
-		{
-			for (size_t i = 0; i < n; i++)
-			{
-				uint64_t common = 0;
+			uint32_t shared = (n_mine + s->labels[from + i] - s->distinct[i]) / 2;
 
-				for (size_t w = 0; w < words; w++)
-					common |= mine[w] & theirs[i * words + w];
-				d[i] += common != 0 ? apart : 0;
-			}
+			d[i] += (shared < most ? shared : most) * apart;
 		}
-		add_distances(n, d, s->radii, other);
+		add_distances(n, d, s->radii, s->lanes);
 	}
 }
 
-/* Fills s->all and s->relevant for one query, without itself; returns how many rows are ranked and how many of them are relevant. */
+static inline double
+gain_of(size_t shared)
+{
+	return (double) ((UINT64_C(1) << shared) - 1);
+}
+
+/* Fills what the scan knows by grade and radius from the lanes. */
+static void
+sum_lanes(scan *s)
+{
+	memset(s->all, 0, s->radii * sizeof *s->all);
+	memset(s->relevant, 0, s->radii * sizeof *s->relevant);
+	memset(s->gain, 0, s->radii * sizeof *s->gain);
+	memset(s->graded, 0, sizeof s->graded);
+	for (size_t g = 0; g < s->grades; g++)
+	{
+		for (size_t h = 0; h < s->radii; h++)
+		{
+			uint64_t n = 0;
+
+			for (size_t l = 0; l < LANES; l++)
+				n += s->lanes[(g * LANES + l) * s->radii + h];
+			s->all[h] += n;
+			s->relevant[h] += g > 0 ? n : 0;
+			s->gain[h] += gain_of(g) * (double) n;
+			s->graded[g] += n;
+		}
+	}
+}
+
+/* Fills the histograms for one query, without itself; returns how many rows are ranked and how many of them are relevant. */
 static void
 scan_query(scan *s, size_t row, size_t *ranked, size_t *relevant_total)
 {
 	const hash_ranking *ranking = s->ranking;
 	const uint8_t *query = ranking->query_codes + row * s->len;
-	uint32_t *other = s->lanes, *relevant = s->lanes + LANES * s->radii;
+	size_t own; /* labels it shares with itself, as a grade */
 
-	memset(s->lanes, 0, 2 * LANES * s->radii * sizeof *s->lanes);
 	if (s->sorted != NULL)
 	{
 		int32_t label = ranking->query_labels->single[row];
 		size_t from = label < 0 ? 0 : s->start[label], to = label < 0 ? 0 : s->start[label + 1];
 
-		count_range(s, query, 0, from, other);
-		count_range(s, query, from, to, relevant);
-		count_range(s, query, to, ranking->database, other);
+		s->grades = 2;
+		own = label >= 0;
+		memset(s->lanes, 0, s->grades * LANES * s->radii * sizeof *s->lanes);
+		count_range(s, query, 0, from, s->lanes);
+		count_range(s, query, from, to, s->lanes + LANES * s->radii);
+		count_range(s, query, to, ranking->database, s->lanes);
 	}
 	else
-		count_tested(s, row, query, relevant, other);
-	*ranked = 0;
-	*relevant_total = 0;
-	for (size_t h = 0; h < s->radii; h++)
 	{
-		uint64_t with = 0, without = 0;
+		const uint64_t *mine = ranking->query_labels->bitmap + row * ranking->query_labels->words;
+		uint32_t n_mine =
+			bits_distance(labels_len(ranking->query_labels), (const uint8_t *) mine, (const uint8_t *) s->none);
 
-		for (int l = 0; l < LANES; l++)
-		{
-			with += relevant[l * s->radii + h];
-			without += other[l * s->radii + h];
-		}
-		s->relevant[h] = with;
-		s->all[h] = with + without;
+		own = n_mine < GRADE_MAX ? n_mine : GRADE_MAX;
+		s->grades = own > 0 ? own + 1 : 2;
+		memset(s->lanes, 0, s->grades * LANES * s->radii * sizeof *s->lanes);
+		count_graded(s, mine, n_mine, query);
 	}
+	sum_lanes(s);
 	if (ranking->same)
 	{
-		const uint8_t *own = ranking->database_codes + row * s->len;
-		uint64_t at = bits_distance(s->len, query, own);
+		uint64_t at = bits_distance(s->len, query, ranking->database_codes + row * s->len);
 
 		s->all[at]--;
-		s->relevant[at] -= hash_labels_share(ranking->query_labels, row, ranking->database_labels, row);
+		s->relevant[at] -= own > 0;
+		s->gain[at] -= gain_of(own);
+		s->graded[own]--;
 	}
+	*ranked = 0;
+	*relevant_total = 0;
 	for (size_t h = 0; h < s->radii; h++)
 	{
 		*ranked += s->all[h];
@@ -233,56 +279,9 @@ scan_query(scan *s, size_t row, size_t *ranked, size_t *relevant_total)
 
 /* ---- Graded relevance ---- */
 
-/* So many shared labels are all the same: 2^g has to stay a number that sums well. */
-#define GRADE_MAX 30
-
-static inline double
-gain_of(size_t shared)
-{
-	return (double) ((UINT64_C(1) << (shared < GRADE_MAX ? shared : GRADE_MAX)) - 1);
-}
-
-/* Fills s->gain, and s->grades where there are any, for one query, without itself. With one label a row it is all in the histograms. */
-static void
-scan_gains(scan *s, size_t row)
-{
-	const hash_ranking *ranking = s->ranking;
-	const uint8_t *query = ranking->query_codes + row * s->len;
-	size_t words = ranking->database_labels->words;
-	const uint64_t *mine = ranking->query_labels->bitmap + row * words;
-
-	for (size_t h = 0; h < s->radii; h++)
-		s->gain[h] = s->grades == NULL ? (double) s->relevant[h] : 0;
-	if (s->grades == NULL)
-		return;
-	memset(s->grades, 0, ((size_t) ranking->database_labels->classes + 1) * sizeof *s->grades);
-	for (size_t from = 0; from < ranking->database; from += CHUNK)
-	{
-		size_t n = ranking->database - from < CHUNK ? ranking->database - from : CHUNK;
-
-		bits_distances(s->len, n, query, ranking->database_codes + from * s->len, s->distance);
-		for (size_t i = 0; i < n; i++)
-		{
-			const uint64_t *theirs = ranking->database_labels->bitmap + (from + i) * words;
-			size_t shared = 0;
-
-			/* Most pairs share nothing, and that is quickly seen. */
-			for (size_t w = 0; w < words; w++)
-			{
-				if ((mine[w] & theirs[w]) != 0)
-					shared += (size_t) __builtin_popcountll(mine[w] & theirs[w]);
-			}
-			if (shared == 0 || (ranking->same && from + i == row))
-				continue;
-			s->grades[shared]++;
-			s->gain[s->distance[i]] += gain_of(shared);
-		}
-	}
-}
-
 /* Expected DCG over the DCG of the best order; within a tie every rank has the tie's mean gain. discount: prefix sums of 1 / log2(1 + rank). */
 static double
-normalised_gain(const scan *s, const double *discount, size_t ranked, size_t relevant_total)
+normalised_gain(const scan *s, const double *discount, size_t ranked)
 {
 	size_t top = s->ranking->top == 0 || s->ranking->top > ranked ? ranked : s->ranking->top;
 	size_t seen = 0;
@@ -297,18 +296,13 @@ normalised_gain(const scan *s, const double *discount, size_t ranked, size_t rel
 		dcg += s->gain[h] / (double) n * (discount[seen + p] - discount[seen]);
 		seen += p;
 	}
-	if (s->grades == NULL)
-		best = discount[relevant_total < top ? relevant_total : top];
-	else
+	seen = 0;
+	for (size_t g = s->grades - 1; g > 0 && seen < top; g--)
 	{
-		seen = 0;
-		for (size_t g = (size_t) s->ranking->database_labels->classes; g > 0 && seen < top; g--)
-		{
-			size_t p = s->grades[g] < top - seen ? s->grades[g] : top - seen;
+		size_t p = s->graded[g] < top - seen ? s->graded[g] : top - seen;
 
-			best += gain_of(g) * (discount[seen + p] - discount[seen]);
-			seen += p;
-		}
+		best += gain_of(g) * (discount[seen + p] - discount[seen]);
+		seen += p;
 	}
 	return best > 0 ? dcg / best : 0;
 }
@@ -464,8 +458,7 @@ hash_measure(const hash_ranking *ranking, hash_quality *out, eddh_error *err)
 		out->map_min += q.ap_min / queries;
 		out->precision_top += q.precision / queries;
 		out->recall_top += q.recall / queries;
-		scan_gains(&s, i);
-		out->ndcg += normalised_gain(&s, t.discount, ranked, relevant_total) / queries;
+		out->ndcg += normalised_gain(&s, t.discount, ranked) / queries;
 		out->queries_used += relevant_total > 0;
 		for (size_t h = 0; h < s.radii && h <= 2; h++)
 		{
