@@ -16,6 +16,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(eddh_encode_table);
 
@@ -144,6 +145,7 @@ typedef struct Backfill
 	int64 written;
 	int64 missed; /* changed by others between reading and writing */
 	bool first_pass;
+	TimestampTz begin;
 } Backfill;
 
 static void
@@ -280,10 +282,14 @@ EndStep(void *arg)
 }
 
 static void
-Committed(void *arg, BlockNumber next_block)
+Committed(void *arg, BlockNumber next_block, BlockNumber end)
 {
 	Backfill *b = arg;
+	double seconds = (double) (GetCurrentTimestamp() - b->begin) / USECS_PER_SEC;
 
+	/* A second pass is short. */
+	if (b->first_pass)
+		WorkerEta(seconds * (end - next_block) / (next_block - b->reader.start_block));
 	if (b->all && b->first_pass)
 		WorkerPosition(next_block);
 }
@@ -298,6 +304,7 @@ EncodeRun(void)
 	b.reader.step = EndStep;
 	b.reader.committed = Committed;
 	WorkerPhase("encode", 0);
+	b.begin = GetCurrentTimestamp();
 	for (int pass = 0; pass < MAX_PASSES; pass++)
 	{
 		b.missed = 0;

@@ -175,7 +175,7 @@ ReadBlocks(const Reader *reader, BlockNumber end)
 		WorkerEnd();
 		block = next;
 		if (reader->committed != NULL)
-			reader->committed(reader->arg, block);
+			reader->committed(reader->arg, block, end);
 		WorkerTick();
 
 		ms = (long) ((GetCurrentTimestamp() - begin) / 1000);

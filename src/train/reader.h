@@ -29,8 +29,8 @@ typedef struct Reader
 	void (*row)(void *arg, const ReaderRow *row);
 	/* In the same transaction, after the last row of a step and before its commit. May be NULL. */
 	void (*step)(void *arg);
-	/* After the commit, outside of any transaction: all blocks before this one are read. May be NULL. */
-	void (*committed)(void *arg, BlockNumber next_block);
+	/* After the commit, outside of any transaction: of the blocks before end, all before next_block are read. May be NULL. */
+	void (*committed)(void *arg, BlockNumber next_block, BlockNumber end);
 	void *arg;
 } Reader;
 

@@ -34,10 +34,10 @@ static JobRow *job;
 static MemoryContext job_context;
 static pthread_t main_thread;
 static Identity identity;
-static volatile sig_atomic_t cancelled; /* somebody asked; tells a cancel from a 57014 of user code */
-static TimestampTz looked;
-static bool leaving;             /* the database or the extension goes away */
-static ErrorData *stopped_error; /* raised inside a stop callback, to be raised again by WorkerRaise */
+static volatile sig_atomic_t cancelled;    /* somebody asked; tells a cancel from a 57014 of user code */
+static TimestampTz looked, looked_outside; /* of transactions */
+static bool leaving;                       /* the database or the extension goes away */
+static ErrorData *stopped_error;           /* raised inside a stop callback, to be raised again by WorkerRaise */
 
 JobRow *
 WorkerJob(void)
@@ -164,14 +164,18 @@ static void
 Look(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	bool outside = !IsTransactionState();
 
-	if (!TimestampDifferenceExceeds(looked, now, LOOK_MS))
+	/* Looks inside of transactions must not use up the time of those outside, which alone can write progress: a reader's pauses are short. */
+	if (!TimestampDifferenceExceeds(outside ? looked_outside : looked, now, LOOK_MS))
 		return;
 	looked = now;
+	if (outside)
+		looked_outside = now;
 	/* Who computes for hours never waits on a latch, so nobody else tells; and the server could not start again while we live. */
 	if (!PostmasterIsAlive() || JobDatabaseWanted())
 		leaving = true;
-	else if (!IsTransactionState())
+	else if (outside)
 	{
 		MemoryContext context = CurrentMemoryContext;
 

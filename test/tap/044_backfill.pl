@@ -55,11 +55,11 @@ like($node->safe_psql('postgres', "SELECT done, skipped, skipped_example FROM ed
 
 # Interrupted at any moment, it goes on. Many rows, and a trigger that slows them down.
 $node->safe_psql('postgres', q{CREATE TABLE many AS SELECT g * 100 + id AS id, image, NULL::bit(16) AS code FROM picture, generate_series(1, 20) AS g;
-	CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END $$;
+	CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END $$;
 	CREATE TRIGGER slow BEFORE UPDATE OF code ON many FOR EACH ROW EXECUTE FUNCTION slow();
 	CREATE TRIGGER encode BEFORE UPDATE OF image ON many FOR EACH ROW EXECUTE FUNCTION eddh_encode_trigger('m', 'image', 'code')});
 $job = $node->safe_psql('postgres', q{SELECT eddh_encode_table('many', 'image', 'code', 'm')});
-wait_for($node, 'postgres', 'SELECT count(code) > 0 FROM many', 'it has begun');
+wait_for($node, 'postgres', "SELECT done > 0 AND eta IS NOT NULL OR state NOT IN ('queued', 'running') FROM eddh_jobs WHERE job = $job", 'it tells how far it is');
 $node->safe_psql('postgres', "SELECT eddh_cancel($job)");
 is($node->safe_psql('postgres', "SELECT eddh_wait($job)"), 'cancelled', 'cancelled in the middle');
 my $before = $node->safe_psql('postgres', 'SELECT count(code) FROM many');
