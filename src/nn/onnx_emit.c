@@ -64,7 +64,7 @@ nn_emit_text(onnx_writer *w, const char *fmt, ...)
 #define MAX_ATTRIBUTES 8
 
 Onnx__NodeProto *
-nn_emit_node(onnx_writer *w, const char *op, const char *name, const char *output, size_t most_inputs)
+nn_emit_node(onnx_writer *w, const char *op, const char *output, size_t most_inputs)
 {
 	Onnx__NodeProto *node = nn_emit_take(w, sizeof(*node));
 
@@ -72,7 +72,7 @@ nn_emit_node(onnx_writer *w, const char *op, const char *name, const char *outpu
 		return NULL;
 	onnx__node_proto__init(node);
 	node->op_type = nn_emit_text(w, "%s", op);
-	node->name = nn_emit_text(w, "%s", name);
+	node->name = nn_emit_text(w, "%s", output);
 	node->input = nn_emit_take(w, sizeof(char *) * (most_inputs + MAX_INPUTS));
 	node->output = nn_emit_take(w, sizeof(char *));
 	node->attribute = nn_emit_take(w, sizeof(Onnx__AttributeProto *) * MAX_ATTRIBUTES);

@@ -19,9 +19,11 @@ extern void *nn_emit_take(onnx_writer *w, size_t size);
 extern char *nn_emit_text(onnx_writer *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 extern void nn_emit_free(onnx_writer *w);
 
-/* Appends to w->nodes. There is room for most_inputs and for five constants, and for eight attributes. */
-extern Onnx__NodeProto *nn_emit_node(onnx_writer *w, const char *op, const char *name, const char *output,
-									 size_t most_inputs);
+/*
+ * Appends to w->nodes. There is room for most_inputs and for five constants, and for eight attributes. The node is called after its output: names of tensors
+ * are unique; those of nodes in files of others need not be, but runtimes want it.
+ */
+extern Onnx__NodeProto *nn_emit_node(onnx_writer *w, const char *op, const char *output, size_t most_inputs);
 extern void nn_emit_input(onnx_writer *w, Onnx__NodeProto *node, const char *name);
 extern void nn_emit_int(onnx_writer *w, Onnx__NodeProto *node, const char *name, int64_t value);
 extern void nn_emit_float(onnx_writer *w, Onnx__NodeProto *node, const char *name, float value);

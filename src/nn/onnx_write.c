@@ -40,7 +40,7 @@ write_conv(onnx_writer *w, const nn_node *node, Onnx__NodeProto *proto)
 
 /* Gemm is for (N, C); with more dimensions it is MatMul, which wants the other order and has no bias, and Add. */
 static void
-write_dense(onnx_writer *w, const nn_node *node, const char *name, const char *output)
+write_dense(onnx_writer *w, const nn_node *node, const char *output)
 {
 	const nn_tensor *in = nn_node_input(w->graph, node, 0);
 	int c = in->dim[in->ndim - 1];
@@ -52,7 +52,7 @@ write_dense(onnx_writer *w, const nn_node *node, const char *name, const char *o
 
 	if (in->ndim == 1)
 	{
-		proto = nn_emit_node(w, "Gemm", name, output, 1);
+		proto = nn_emit_node(w, "Gemm", output, 1);
 		nn_emit_input(w, proto, nn_graph_string(w->graph, in->name));
 		nn_emit_floats(w, proto, "weight", 2, (int[]){ node->k, c }, weights, (size_t) node->w_count);
 		if (node->b_count > 0)
@@ -69,12 +69,12 @@ write_dense(onnx_writer *w, const nn_node *node, const char *name, const char *o
 	for (int k = 0; k < node->k; k++)
 		for (int i = 0; i < c; i++)
 			turned[(size_t) i * (size_t) node->k + (size_t) k] = weights[(size_t) k * (size_t) c + (size_t) i];
-	proto = nn_emit_node(w, "MatMul", name, between, 1);
+	proto = nn_emit_node(w, "MatMul", between, 1);
 	nn_emit_input(w, proto, nn_graph_string(w->graph, in->name));
 	nn_emit_floats(w, proto, "weight", 2, (int[]){ c, node->k }, turned, (size_t) node->w_count);
 	if (node->b_count > 0)
 	{
-		proto = nn_emit_node(w, "Add", nn_emit_text(w, "%s.bias", name), output, 1);
+		proto = nn_emit_node(w, "Add", output, 1);
 		nn_emit_input(w, proto, between);
 		nn_emit_floats(w, proto, "bias", 1, (int[]){ node->k }, bias, (size_t) node->b_count);
 	}
@@ -161,16 +161,15 @@ write_pool(onnx_writer *w, const nn_node *node, Onnx__NodeProto *proto)
 static void
 write_node(onnx_writer *w, const nn_node *node)
 {
-	const char *name = nn_graph_string(w->graph, node->name);
 	const char *output = tensor_name(w, node->output);
 	Onnx__NodeProto *proto;
 
 	if (node->op == NN_OP_DENSE)
 	{
-		write_dense(w, node, name, output);
+		write_dense(w, node, output);
 		return;
 	}
-	proto = nn_emit_node(w, nn_op_name(node->op), name, output, node->n_edges);
+	proto = nn_emit_node(w, nn_op_name(node->op), output, node->n_edges);
 	for (uint32_t e = 0; e < node->n_edges; e++)
 		nn_emit_input(w, proto, tensor_name(w, w->graph->edges[node->first_edge + e]));
 	switch ((nn_op) node->op)
@@ -298,7 +297,7 @@ write_graph(onnx_writer *w, Onnx__GraphProto *proto)
 	if (!w->failed && graph->n_nodes == 0)
 	{
 		/* ONNX has no way to say that the input is the output. */
-		Onnx__NodeProto *node = nn_emit_node(w, "Identity", "output", nn_emit_text(w, "%s.output", output), 1);
+		Onnx__NodeProto *node = nn_emit_node(w, "Identity", nn_emit_text(w, "%s.output", output), 1);
 
 		nn_emit_input(w, node, output);
 		output = nn_emit_text(w, "%s.output", output);
