@@ -40,6 +40,9 @@ SELECT plan_nodes('SELECT id FROM planner_code WHERE code <@ hamming_ball(B' || 
 SELECT plan_nodes('SELECT id FROM planner_code ORDER BY code <-> B' || quote_literal(:q));
 -- descending order is not served
 SELECT plan_nodes('SELECT id FROM planner_code ORDER BY code <-> B' || quote_literal(:q) || ' DESC LIMIT 10');
+-- a tie-break by another column is a sort's work (below, WITH TIES gives it the few rows it needs)
+SELECT plan_nodes('SELECT id FROM planner_code ORDER BY code <-> B' || quote_literal(:q) || ', id LIMIT 10') LIKE '%Sort;%' AS sorted;
+SELECT plan_nodes('SELECT id FROM (SELECT id, code <-> B' || quote_literal(:q) || ' AS d FROM planner_code ORDER BY d FETCH FIRST 10 ROWS WITH TIES) x ORDER BY d, id LIMIT 10') LIKE '%Index Scan using planner_code_code%' AS by_index;
 -- the near-duplicate self-join
 SELECT plan_nodes('SELECT a.id, b.id FROM planner_code a JOIN planner_code b ON b.code <@ hamming_ball(a.code, 3) WHERE a.id BETWEEN 1 AND 50') LIKE 'Nested Loop;%planner_code_code%' AS by_index;
 SELECT plan_nodes('SELECT a.id, b.id FROM planner_code a, LATERAL (SELECT id FROM planner_code p ORDER BY p.code <-> a.code LIMIT 3) b WHERE a.id < 20') LIKE 'Nested Loop;%planner_code_code%' AS by_index;
