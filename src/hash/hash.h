@@ -54,6 +54,8 @@ typedef struct hash_net
 	eddh_code (*outputs)(void *ctx, float *u, eddh_error *err);
 	/* z: rows x d, features of the current network (the input of the hash layer). */
 	eddh_code (*features)(void *ctx, float *z, eddh_error *err);
+	/* How many calls of outputs and features to expect in all, for estimates of time. May be NULL. */
+	void (*expect)(void *ctx, int passes);
 } hash_net;
 
 /* ---- Parameters ---- */

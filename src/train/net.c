@@ -27,11 +27,12 @@ struct Net
 	uint32 *order;
 	int epoch; /* that runs, or comes next */
 	uint64 steps_done, steps_total;
-	TimestampTz begin;   /* of the first step */
-	Replay *replay;      /* NULL: without checkpoints */
-	ReplayState resumed; /* what the next epoch begins with */
+	int passes_done, passes_total; /* of forward over all pictures */
+	TimestampTz begin;             /* of the first step or pass */
+	Replay *replay;                /* NULL: without checkpoints */
+	ReplayState resumed;           /* what the next epoch begins with */
 	size_t feature_dim;
-	double evaluation; /* of the job's end, in steps */
+	double pass; /* over all pictures, in steps */
 };
 
 static void
@@ -102,16 +103,17 @@ Gradient(void *arg, int n, const uint32_t *rows, const float *u, float *du, eddh
 	return code;
 }
 
-/* In pictures shown; what methods do between epochs is in the time, so also in the estimate. */
+/* In pictures shown; what methods do besides steps and passes is in the time, so also in the estimate. One pass more is the job's end. */
 static void
 TellProgress(Net *net)
 {
 	double seconds = (double) (GetCurrentTimestamp() - net->begin) / USECS_PER_SEC;
+	double done = (double) net->steps_done + net->passes_done * net->pass;
+	double left = (double) (net->steps_total - Min(net->steps_done, net->steps_total)) +
+				  (Max(net->passes_total - net->passes_done, 0) + 1) * net->pass;
 
 	WorkerProgress((int64) (net->steps_done * net->batch));
-	if (net->steps_done <= net->steps_total)
-		WorkerEta(seconds / (double) net->steps_done *
-				  ((double) (net->steps_total - net->steps_done) + net->evaluation));
+	WorkerEta(seconds / done * left);
 }
 
 /* If it is time. */
@@ -128,6 +130,14 @@ Checkpoint(Net *net, size_t start, double loss_sum, eddh_error *err)
 	return ReplayTick(net->replay, &state, err);
 }
 
+/* The clock runs from the first step or pass, a resumed one's with what went before. */
+static void
+Begin(Net *net)
+{
+	if (net->begin == 0)
+		net->begin = GetCurrentTimestamp() - net->resumed.elapsed;
+}
+
 static eddh_code
 Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_error *err)
 {
@@ -138,14 +148,13 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 	bool given;
 	eddh_code code = ReplayNext(net->replay, REPLAY_EPOCH, &loss, sizeof(loss), &given, err);
 
+	Begin(net);
 	if (code != EDDH_OK || given)
 	{
 		if (code == EDDH_OK && mean_loss != NULL)
 			*mean_loss = loss;
 		return code;
 	}
-	if (net->begin == 0)
-		net->begin = GetCurrentTimestamp() - net->resumed.elapsed;
 	call.loss_sum = net->resumed.loss_sum;
 	eddh_rng_seed_stream(&rng, net->seed, (uint64) net->epoch);
 	for (size_t i = 0; i < net->n; i++)
@@ -192,6 +201,8 @@ AllOutputs(void *ctx, float *u, eddh_error *err)
 	bool given;
 	eddh_code code = ReplayNext(net->replay, REPLAY_OUTPUTS, u, len, &given, err);
 
+	Begin(net);
+	net->passes_done++;
 	if (code != EDDH_OK || given)
 		return code;
 	code = Outputs(net, 0, net->n, NULL, u, err);
@@ -211,6 +222,8 @@ AllFeatures(void *ctx, float *z, eddh_error *err)
 		bool given;
 		eddh_code code = ReplayNext(net->replay, REPLAY_FEATURES, z, len, &given, err);
 
+		Begin(net);
+		net->passes_done++;
 		if (code != EDDH_OK || given)
 			return code;
 		code = Outputs(net, 0, net->n, net->features, z, err);
@@ -221,6 +234,12 @@ AllFeatures(void *ctx, float *z, eddh_error *err)
 	for (size_t i = 0; i < net->n; i++)
 		Fetch(net, i, z + i * net->source.dim);
 	return EDDH_OK;
+}
+
+static void
+Expect(void *ctx, int passes)
+{
+	((Net *) ctx)->passes_total = passes;
 }
 
 /* ---- Life ---- */
@@ -239,7 +258,8 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 				   .pretrained_factor = pretrained_factor };
 	eddh_error err;
 
-	net->hash = (hash_net){ .ctx = net, .epoch = Epoch, .outputs = AllOutputs, .features = AllFeatures };
+	net->hash =
+		(hash_net){ .ctx = net, .epoch = Epoch, .outputs = AllOutputs, .features = AllFeatures, .expect = Expect };
 	net->source = *source;
 	if (source->data != NULL)
 		net->prep = source->data->prep;
@@ -253,8 +273,8 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 	net->order = MemoryContextAllocHuge(WorkerContext(), sizeof(uint32) * Max(n, 1));
 	net->steps_total = (uint64) options->value[OPTION_EPOCHS] * ((n + net->batch - 1) / net->batch);
 	sgd.total_steps = net->steps_total;
-	/* Backward costs twice what forward does, and the end is forward over all pictures. */
-	net->evaluation = ceil((double) n / net->batch) / 3;
+	/* Backward costs twice what forward does. */
+	net->pass = ceil((double) n / net->batch) / 3;
 	EDDH_CHECK(nn_trainer_create(graph, (int) options->value[OPTION_THREADS], net->batch, &sgd, &net->trainer, &err),
 			   &err, NULL);
 	return net;
