@@ -2,7 +2,8 @@
  * encoder.c: pictures to outputs of a network.
  *
  * An encoder is one or two stages (trunk and head), each a mapped graph with a plan, one arena that both use in turn, and buffers for a batch. All of
- * it lives in one memory context; plans and mappings go with its reset callback.
+ * it lives in one memory context; plans and mappings go with its reset callback. A job's encoder may have threads: then each has an arena of its own,
+ * and a part of every batch.
  */
 #include "postgres.h"
 
@@ -16,6 +17,7 @@
 #include "model/exchange.h"
 #include "model/metadata.h"
 #include "model/model.h"
+#include "nn/pool.h"
 #include "report.h"
 
 #define MAX_STAGES  2
@@ -33,14 +35,17 @@ struct ModelEncoder
 {
 	MemoryContext context;
 	int max_batch;
+	int threads;
+	nn_pool *pool; /* NULL: one thread */
 	int n_stages;
 	Stage stages[MAX_STAGES];
 	image_prep prep;
-	uint8 *rgb;    /* one picture */
+	uint8 *rgb;    /* one picture a thread */
 	float *pixels; /* max_batch x inputs of the first stage */
 	float *middle; /* max_batch x outputs of the first of two stages */
 	float *output;
-	float *arena;
+	float *arena; /* arena_floats a thread */
+	size_t rgb_bytes, arena_floats;
 };
 
 static int64 network_runs = 0;
@@ -56,6 +61,7 @@ FreeStages(void *arg)
 {
 	ModelEncoder *encoder = arg;
 
+	nn_pool_free(encoder->pool);
 	for (int i = 0; i < encoder->n_stages; i++)
 	{
 		nn_plan_free(encoder->stages[i].plan);
@@ -65,7 +71,7 @@ FreeStages(void *arg)
 }
 
 static ModelEncoder *
-NewEncoder(int max_batch)
+NewEncoder(int max_batch, int threads)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "eddh encoder", ALLOCSET_DEFAULT_SIZES);
 	ModelEncoder *encoder = MemoryContextAllocZero(context, sizeof(ModelEncoder));
@@ -73,6 +79,7 @@ NewEncoder(int max_batch)
 
 	encoder->context = context;
 	encoder->max_batch = max_batch;
+	encoder->threads = threads;
 	callback->func = FreeStages;
 	callback->arg = encoder;
 	MemoryContextRegisterResetCallback(context, callback);
@@ -101,7 +108,9 @@ AddStage(ModelEncoder *encoder, const uint8 *sha, const char *cut, ModelCacheFil
 	graph = ModelMappingGraph(stage->mapping);
 	stage->inputs = nn_graph_input_shape(graph).count;
 	stage->outputs = nn_graph_output_shape(graph).count;
-	EDDH_CHECK(nn_plan_create(graph, encoder->max_batch, false, &stage->plan, &err), &err, "cannot run the network");
+	EDDH_CHECK(nn_plan_create(graph, (encoder->max_batch + encoder->threads - 1) / encoder->threads, false,
+							  &stage->plan, &err),
+			   &err, "cannot run the network");
 }
 
 /* Everything that depends on the stages. */
@@ -121,8 +130,11 @@ Finish(ModelEncoder *encoder, const char *what)
 						errhint("Drop it, and train or import it again.")));
 	for (int i = 0; i < encoder->n_stages; i++)
 		arena = Max(arena, nn_plan_arena_size(encoder->stages[i].plan));
-	encoder->arena = AlignedAlloc(encoder->context, arena, 1);
-	encoder->rgb = MemoryContextAlloc(encoder->context, (Size) 3 * encoder->prep.size * encoder->prep.size);
+	arena = TYPEALIGN(ALIGNMENT, arena);
+	encoder->arena_floats = arena / sizeof(float);
+	encoder->arena = AlignedAlloc(encoder->context, arena, encoder->threads);
+	encoder->rgb_bytes = (size_t) 3 * encoder->prep.size * encoder->prep.size;
+	encoder->rgb = MemoryContextAllocHuge(encoder->context, encoder->rgb_bytes * encoder->threads);
 	encoder->pixels = AlignedAlloc(encoder->context, encoder->max_batch * first->inputs, sizeof(float));
 	if (encoder->n_stages == 2)
 		encoder->middle = AlignedAlloc(encoder->context, encoder->max_batch * first->outputs, sizeof(float));
@@ -158,10 +170,10 @@ FillTrunk(void *arg)
 	return holder->graph;
 }
 
-ModelEncoder *
-ModelEncoderCreate(const ModelInfo *model, int max_batch)
+static ModelEncoder *
+CreateForModel(const ModelInfo *model, int max_batch, int threads)
 {
-	ModelEncoder *encoder = NewEncoder(max_batch);
+	ModelEncoder *encoder = NewEncoder(max_batch, threads);
 	char *what = psprintf("model \"%s\"", model->name);
 
 	if (model->cut != NULL)
@@ -182,9 +194,26 @@ ModelEncoderCreate(const ModelInfo *model, int max_batch)
 }
 
 ModelEncoder *
+ModelEncoderCreate(const ModelInfo *model, int max_batch)
+{
+	return CreateForModel(model, max_batch, 1);
+}
+
+ModelEncoder *
+ModelEncoderCreateThreaded(const ModelInfo *model, int max_batch, int threads)
+{
+	ModelEncoder *encoder = CreateForModel(model, max_batch, Min(threads, max_batch));
+	eddh_error err;
+
+	if (encoder->threads > 1)
+		EDDH_CHECK(nn_pool_create(encoder->threads, &encoder->pool, &err), &err, NULL);
+	return encoder;
+}
+
+ModelEncoder *
 ModelEncoderCreateForBackbone(const ModelBackbone *backbone, int max_batch)
 {
-	ModelEncoder *encoder = NewEncoder(max_batch);
+	ModelEncoder *encoder = NewEncoder(max_batch, 1);
 	Trunk trunk = { backbone, NULL };
 
 	AddStage(encoder, backbone->sha, NULL, FillTrunk, &trunk);
@@ -317,24 +346,109 @@ ModelEncoderLoad(ModelEncoder *encoder, int slot, const uint8 *bytes, size_t len
 	return code;
 }
 
+/* Slots first..first+n-1 through all stages. Plain C. */
+static eddh_code
+Forward(ModelEncoder *encoder, size_t first, size_t n, float *arena, eddh_error *err)
+{
+	eddh_code code = EDDH_OK;
+
+	for (int i = 0; i < encoder->n_stages && code == EDDH_OK; i++)
+	{
+		const Stage *stage = &encoder->stages[i];
+		const float *from = i == 0 ? encoder->pixels : encoder->middle;
+		float *to = i == encoder->n_stages - 1 ? encoder->output : encoder->middle;
+
+		code = nn_forward(stage->plan, (int) n, from + first * stage->inputs, arena, to + first * stage->outputs,
+						  &EddhInterruptStop, err);
+	}
+	return code;
+}
+
 const float *
 ModelEncoderRun(ModelEncoder *encoder, int n)
 {
-	Assert(n >= 1 && n <= encoder->max_batch);
-	for (int i = 0; i < encoder->n_stages; i++)
+	eddh_code code;
+	eddh_error err;
+
+	Assert(n >= 1 && n <= encoder->max_batch && encoder->threads == 1);
+	do
 	{
-		const float *from = i == 0 ? encoder->pixels : encoder->middle;
-		float *to = i == encoder->n_stages - 1 ? encoder->output : encoder->middle;
+		CHECK_FOR_INTERRUPTS();
+		code = Forward(encoder, 0, n, encoder->arena, &err);
+	} while (code == EDDH_STOPPED);
+	EDDH_CHECK(code, &err, "cannot run the network");
+	network_runs += n;
+	return encoder->output;
+}
+
+typedef struct Pictures
+{
+	ModelEncoder *encoder;
+	int n;
+	ModelPicture *pictures;
+	image_limits limits;
+	struct
+	{
 		eddh_code code;
 		eddh_error err;
+	} * end; /* one a thread */
+} Pictures;
 
-		do
+/* A thread's part of a batch, from bytes to outputs: no PostgreSQL in here. */
+static void
+EncodePart(void *arg, int thread)
+{
+	Pictures *call = arg;
+	ModelEncoder *encoder = call->encoder;
+	uint8 *rgb = encoder->rgb + thread * encoder->rgb_bytes;
+	size_t inputs = encoder->stages[0].inputs;
+	size_t first;
+	size_t n = nn_pool_part(call->n, encoder->threads, thread, &first);
+
+	call->end[thread].code = EDDH_OK;
+	for (size_t i = first; i < first + n; i++)
+	{
+		ModelPicture *picture = &call->pictures[i];
+		float *pixels = encoder->pixels + i * inputs;
+
+		picture->code = image_load(picture->bytes, picture->len, &encoder->prep, &call->limits, rgb, &picture->err);
+		if (picture->code == EDDH_STOPPED)
 		{
-			CHECK_FOR_INTERRUPTS();
-			code = nn_forward(encoder->stages[i].plan, n, from, encoder->arena, to, &EddhInterruptStop, &err);
-		} while (code == EDDH_STOPPED);
-		EDDH_CHECK(code, &err, "cannot run the network");
+			call->end[thread].code = EDDH_STOPPED;
+			return;
+		}
+		if (picture->code == EDDH_OK)
+			image_normalise(&encoder->prep, rgb, pixels);
+		else /* bad ones are too rare to be worth a smaller batch */
+			memset(pixels, 0, inputs * sizeof(float));
 	}
+	if (n > 0)
+		call->end[thread].code =
+			Forward(encoder, first, n, encoder->arena + thread * encoder->arena_floats, &call->end[thread].err);
+}
+
+const float *
+ModelEncoderRunPictures(ModelEncoder *encoder, int n, ModelPicture *pictures)
+{
+	Pictures call = { .encoder = encoder, .n = n, .pictures = pictures, .limits = ModelImageLimits() };
+	bool stopped;
+
+	Assert(n >= 1 && n <= encoder->max_batch);
+	call.end = palloc(sizeof(*call.end) * encoder->threads);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (encoder->pool != NULL)
+			nn_pool_run(encoder->pool, EncodePart, &call);
+		else
+			EncodePart(&call, 0);
+		stopped = false;
+		for (int i = 0; i < encoder->threads; i++)
+			stopped |= call.end[i].code == EDDH_STOPPED;
+	} while (stopped);
+	for (int i = 0; i < encoder->threads; i++)
+		EDDH_CHECK(call.end[i].code, &call.end[i].err, "cannot run the network");
+	pfree(call.end);
 	network_runs += n;
 	return encoder->output;
 }

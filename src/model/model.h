@@ -133,6 +133,11 @@ typedef struct ModelEncoder ModelEncoder;
 extern ModelEncoder *ModelEncoderCreate(const ModelInfo *model, int max_batch);
 extern ModelEncoder *ModelEncoderCreateForBackbone(const ModelBackbone *backbone, int max_batch);
 
+/*
+ * For jobs, whose process may have threads: decoding and network on so many of them, by ModelEncoderRunPictures alone. A part of max_batch each.
+ */
+extern ModelEncoder *ModelEncoderCreateThreaded(const ModelInfo *model, int max_batch, int threads);
+
 /* As Create with max_batch 1, but kept by the backend for later calls: valid until the next call of the same function. */
 extern ModelEncoder *ModelEncoderShared(const ModelInfo *model);
 extern ModelEncoder *ModelEncoderSharedForBackbone(const ModelBackbone *backbone);
@@ -150,6 +155,17 @@ extern eddh_code ModelEncoderLoad(ModelEncoder *encoder, int slot, const uint8 *
  * Runs the network over slots 0..n-1, into the encoder's own output: n x ModelEncoderOutputs floats. Serves interrupts; raises errors.
  */
 extern const float *ModelEncoderRun(ModelEncoder *encoder, int n);
+
+typedef struct ModelPicture
+{
+	const uint8 *bytes;
+	size_t len;
+	eddh_code code; /* out: as ModelEncoderLoad says it; not EDDH_OK: this picture's outputs mean nothing */
+	eddh_error err;
+} ModelPicture;
+
+/* Load and Run in one, of n <= max_batch pictures, on all threads. Serves interrupts; raises errors of the network, not of pictures. */
+extern const float *ModelEncoderRunPictures(ModelEncoder *encoder, int n, ModelPicture *pictures);
 
 /* bit(bits) of one row of outputs, palloc'd. NaN: 22003. */
 extern VarBit *ModelCode(int bits, const float *u);

@@ -1,5 +1,5 @@
 /*
- * pool.h: a few threads that do the same thing to different parts. Private to this room.
+ * pool.h: a few threads that do the same thing to different parts. For processes that may have threads: jobs, never a backend.
  *
  * Work is assigned by thread number, never by who comes first: the same number of threads gives the same sums. Threads sleep between tasks. All
  * signals are blocked in them, so that a server's handlers run on its main thread only.

@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "model/model.h"
 #include "report.h"
+#include "train/options.h"
 #include "train/reader.h"
 #include "train/submit.h"
 #include "train/worker.h"
@@ -22,6 +23,8 @@ PG_FUNCTION_INFO_V1(eddh_encode_table);
 
 /* Rows that change between reading and writing are left for another pass; a table that never rests must not keep us for ever. */
 #define MAX_PASSES 5
+
+#define MAX_PENDING_BYTES (64 * 1024 * 1024) /* of picture files that wait for their batch */
 
 /* ---- In the caller's session ---- */
 
@@ -131,17 +134,20 @@ typedef struct Pending
 	ItemPointerData tid;
 	Oid table;
 	VarBit *old; /* NULL: none */
-} Pending;
+} Pending;       /* a row; its picture has the same number */
 
 typedef struct Backfill
 {
 	Reader reader;
 	bool all;
 	ModelEncoder *encoder;
-	int n; /* rows in the encoder's slots */
+	int n; /* rows that wait */
 	Pending *pending;
-	MemoryContext codes; /* of pending rows */
+	ModelPicture *pictures;
+	size_t bytes;          /* of these */
+	MemoryContext waiting; /* their pictures and codes */
 	SPIPlanPtr update;
+	int64 seen; /* in the first pass */
 	int64 written;
 	int64 missed; /* changed by others between reading and writing */
 	bool first_pass;
@@ -162,9 +168,10 @@ PrepareBackfill(Backfill *b)
 	if (model->bits != job->bits)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("model \"%s\" was replaced: it has %d bits now", model->name, model->bits)));
-	b->encoder = ModelEncoderCreate(model, MODEL_ENCODE_BATCH);
+	b->encoder = ModelEncoderCreateThreaded(model, MODEL_ENCODE_BATCH, TrainThreads);
 	b->pending = palloc(sizeof(Pending) * MODEL_ENCODE_BATCH);
-	b->codes = AllocSetContextCreate(WorkerContext(), "eddh codes", ALLOCSET_SMALL_SIZES);
+	b->pictures = palloc(sizeof(ModelPicture) * MODEL_ENCODE_BATCH);
+	b->waiting = AllocSetContextCreate(WorkerContext(), "eddh pictures", ALLOCSET_DEFAULT_SIZES);
 	b->reader.relation = job->images;
 	b->reader.image_column = job->image_column;
 	b->reader.condition = b->all ? NULL : psprintf("t.%s IS NULL", code);
@@ -210,6 +217,18 @@ SameCode(const VarBit *a, const VarBit *b)
 	return b != NULL && VARBITLEN(a) == VARBITLEN(b) && memcmp(VARBITS(a), VARBITS(b), VARBITBYTES(a)) == 0;
 }
 
+static void
+Skip(Backfill *b, const Pending *row, const ModelPicture *picture)
+{
+	ReaderRow place = { .has_place = true, .tid = row->tid, .table = row->table };
+
+	if (picture->code != EDDH_BAD_DATA && picture->code != EDDH_OVER_LIMIT && picture->code != EDDH_UNSUPPORTED)
+		EddhReport(&picture->err, NULL);
+	/* Later passes meet the same bad pictures again. */
+	if (b->first_pass)
+		WorkerSkipped(psprintf("%s: %s", ReaderRowName(&b->reader, &place), picture->err.message));
+}
+
 /* Encodes and writes what has gathered; in the reader's transaction. */
 static void
 WritePending(Backfill *b)
@@ -223,16 +242,25 @@ WritePending(Backfill *b)
 	/* Deferred triggers cannot wait for the commit in a security-restricted operation. */
 	if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "SET CONSTRAINTS failed");
-	u = ModelEncoderRun(b->encoder, b->n);
+	u = ModelEncoderRunPictures(b->encoder, b->n, b->pictures);
 	for (int i = 0; i < b->n; i++)
 	{
 		Pending *row = &b->pending[i];
-		VarBit *code = ModelCode(bits, u + (size_t) i * bits);
-		Datum values[] = { PointerGetDatum(code), PointerGetDatum(&row->tid), ObjectIdGetDatum(row->table) };
+		VarBit *code;
+		Datum values[3];
 
+		if (b->pictures[i].code != EDDH_OK)
+		{
+			Skip(b, row, &b->pictures[i]);
+			continue;
+		}
+		code = ModelCode(bits, u + (size_t) i * bits);
 		/* A row that would not change is not written: looking over a filled table costs no row versions. */
 		if (SameCode(code, row->old))
 			continue;
+		values[0] = PointerGetDatum(code);
+		values[1] = PointerGetDatum(&row->tid);
+		values[2] = ObjectIdGetDatum(row->table);
 		if (SPI_execute_plan(b->update, values, NULL, false, 0) != SPI_OK_UPDATE)
 			elog(ERROR, "update failed");
 		if (SPI_processed == 1)
@@ -240,38 +268,33 @@ WritePending(Backfill *b)
 		else
 			b->missed++;
 	}
+	if (b->first_pass)
+		b->seen += b->n;
 	b->n = 0;
-	MemoryContextReset(b->codes);
-	WorkerProgress(b->written);
+	b->bytes = 0;
+	MemoryContextReset(b->waiting);
+	WorkerProgress(b->seen);
 }
 
 static void
 EncodeRow(void *arg, const ReaderRow *row)
 {
 	Backfill *b = arg;
-	Pending *pending;
-	eddh_error err;
-	eddh_code code;
+	uint8 *bytes = MemoryContextAllocHuge(b->waiting, Max(row->image_len, 1));
 
-	code = ModelEncoderLoad(b->encoder, b->n, row->image, row->image_len, &err);
-	if (code == EDDH_BAD_DATA || code == EDDH_OVER_LIMIT || code == EDDH_UNSUPPORTED)
-	{
-		/* Later passes meet the same bad pictures again. */
-		if (b->first_pass)
-			WorkerSkipped(psprintf("%s: %s", ReaderRowName(&b->reader, row), err.message));
-		return;
-	}
-	EDDH_CHECK(code, &err, NULL);
-	pending = &b->pending[b->n++];
-	*pending = (Pending){ .tid = row->tid, .table = row->table };
+	memcpy(bytes, row->image, row->image_len);
+	b->pictures[b->n] = (ModelPicture){ .bytes = bytes, .len = row->image_len };
+	b->pending[b->n] = (Pending){ .tid = row->tid, .table = row->table };
 	if (!row->extra_isnull)
 	{
-		MemoryContext old = MemoryContextSwitchTo(b->codes);
+		MemoryContext old = MemoryContextSwitchTo(b->waiting);
 
-		pending->old = DatumGetVarBitPCopy(row->extra);
+		b->pending[b->n].old = DatumGetVarBitPCopy(row->extra);
 		MemoryContextSwitchTo(old);
 	}
-	if (b->n == ModelEncoderMaxBatch(b->encoder))
+	b->bytes += row->image_len;
+	b->n++;
+	if (b->n == ModelEncoderMaxBatch(b->encoder) || b->bytes > MAX_PENDING_BYTES)
 		WritePending(b);
 }
 
@@ -303,7 +326,7 @@ EncodeRun(void)
 	b.reader.row = EncodeRow;
 	b.reader.step = EndStep;
 	b.reader.committed = Committed;
-	WorkerPhase("encode", 0);
+	WorkerPhase("encode", ReaderCount(&b.reader));
 	b.begin = GetCurrentTimestamp();
 	for (int pass = 0; pass < MAX_PASSES; pass++)
 	{

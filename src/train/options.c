@@ -49,7 +49,7 @@ static const hash_param general[OPTION_COUNT + 1] = {
 void
 TrainInit(void)
 {
-	DefineCustomIntVariable("eddh.train_threads", "Threads of a training worker.",
+	DefineCustomIntVariable("eddh.train_threads", "Threads of a job's worker: training, eddh_encode_table.",
 							"The same seed gives the same model for the same number of threads.", &TrainThreads, 2, 1,
 							64, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("eddh.checkpoint_interval", "How often a training keeps what it has learned.",

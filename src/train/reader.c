@@ -132,6 +132,16 @@ ReadQuery(const Reader *reader, const char *sql, bool has_place, int64 number)
 	return count;
 }
 
+/* FROM and WHERE. */
+static void
+AppendSource(StringInfo sql, const Reader *reader)
+{
+	appendStringInfo(sql, " FROM %s AS t WHERE t.%s IS NOT NULL", SubmitRelationName(reader->relation),
+					 quote_identifier(reader->image_column));
+	if (reader->condition != NULL)
+		appendStringInfo(sql, " AND %s", reader->condition);
+}
+
 static void
 SelectList(StringInfo sql, const Reader *reader, bool has_place)
 {
@@ -141,10 +151,34 @@ SelectList(StringInfo sql, const Reader *reader, bool has_place)
 		appendStringInfo(sql, ", t.%s", quote_identifier(reader->extra_column));
 	if (has_place)
 		appendStringInfoString(sql, ", t.ctid, t.tableoid");
-	appendStringInfo(sql, " FROM %s AS t WHERE t.%s IS NOT NULL", SubmitRelationName(reader->relation),
-					 quote_identifier(reader->image_column));
-	if (reader->condition != NULL)
-		appendStringInfo(sql, " AND %s", reader->condition);
+	AppendSource(sql, reader);
+}
+
+/* Settings are undone by WorkerEnd. A range of blocks must never become a scan of the whole table. */
+static void
+BeginRange(void)
+{
+	WorkerBegin();
+	set_config_option("enable_tidscan", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+AppendRange(StringInfo sql, BlockNumber block, BlockNumber next)
+{
+	appendStringInfo(sql, " AND t.ctid >= '(%u,0)'::pg_catalog.tid AND t.ctid < '(%u,0)'::pg_catalog.tid", block, next);
+}
+
+/* How many blocks the next transaction takes, by what the last one took. */
+static BlockNumber
+NextStep(BlockNumber step, TimestampTz begin)
+{
+	long ms = (long) ((GetCurrentTimestamp() - begin) / 1000);
+
+	if (ms < STEP_MIN_MS)
+		return Min(step * 2, 65536);
+	return ms > STEP_MAX_MS ? Max(step / 2, 1) : step;
 }
 
 static void
@@ -159,16 +193,10 @@ ReadBlocks(const Reader *reader, BlockNumber end)
 		TimestampTz begin = GetCurrentTimestamp();
 		BlockNumber next = end - block > step ? block + step : end;
 		StringInfoData sql;
-		long ms;
 
-		WorkerBegin();
-		/* Undone by WorkerEnd. A range of blocks must never become a scan of the whole table. */
-		set_config_option("enable_tidscan", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		BeginRange();
 		SelectList(&sql, reader, true);
-		appendStringInfo(&sql, " AND t.ctid >= '(%u,0)'::pg_catalog.tid AND t.ctid < '(%u,0)'::pg_catalog.tid", block,
-						 next);
+		AppendRange(&sql, block, next);
 		number += ReadQuery(reader, sql.data, true, number);
 		if (reader->step != NULL)
 			reader->step(reader->arg);
@@ -177,13 +205,43 @@ ReadBlocks(const Reader *reader, BlockNumber end)
 		if (reader->committed != NULL)
 			reader->committed(reader->arg, block, end);
 		WorkerTick();
-
-		ms = (long) ((GetCurrentTimestamp() - begin) / 1000);
-		if (ms < STEP_MIN_MS)
-			step = Min(step * 2, 65536);
-		else if (ms > STEP_MAX_MS)
-			step = Max(step / 2, 1);
+		step = NextStep(step, begin);
 	}
+}
+
+int64
+ReaderCount(const Reader *reader)
+{
+	BlockNumber block = reader->start_block;
+	BlockNumber step = 1024;
+	BlockNumber end;
+	int64 count = 0;
+	bool has_blocks;
+
+	WorkerBegin();
+	has_blocks = CountBlocks(reader->relation, &end);
+	WorkerEnd();
+	while (has_blocks && block < end)
+	{
+		TimestampTz begin = GetCurrentTimestamp();
+		BlockNumber next = end - block > step ? block + step : end;
+		StringInfoData sql;
+		bool isnull;
+
+		BeginRange();
+		initStringInfo(&sql);
+		appendStringInfoString(&sql, "SELECT pg_catalog.count(*)");
+		AppendSource(&sql, reader);
+		AppendRange(&sql, block, next);
+		if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+			elog(ERROR, "could not count rows");
+		count += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+		WorkerEnd();
+		block = next;
+		WorkerTick();
+		step = NextStep(step, begin);
+	}
+	return count;
 }
 
 void

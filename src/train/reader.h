@@ -42,6 +42,9 @@ typedef struct Reader
  */
 extern void ReaderRun(const Reader *reader);
 
+/* How many rows ReaderRun would read now, by the same ranges; no picture is touched. 0 where there are no blocks. */
+extern int64 ReaderCount(const Reader *reader);
+
 /* Whether rows of the relation have a place that an UPDATE can name: only tables with storage in their tree. */
 extern bool ReaderHasBlocks(Oid relation);
 

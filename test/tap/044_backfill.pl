@@ -59,7 +59,7 @@ $node->safe_psql('postgres', q{CREATE TABLE many AS SELECT g * 100 + id AS id, i
 	CREATE TRIGGER slow BEFORE UPDATE OF code ON many FOR EACH ROW EXECUTE FUNCTION slow();
 	CREATE TRIGGER encode BEFORE UPDATE OF image ON many FOR EACH ROW EXECUTE FUNCTION eddh_encode_trigger('m', 'image', 'code')});
 $job = $node->safe_psql('postgres', q{SELECT eddh_encode_table('many', 'image', 'code', 'm')});
-wait_for($node, 'postgres', "SELECT done > 0 AND eta IS NOT NULL OR state NOT IN ('queued', 'running') FROM eddh_jobs WHERE job = $job", 'it tells how far it is');
+wait_for($node, 'postgres', "SELECT done > 0 AND total = 1920 AND eta IS NOT NULL OR state NOT IN ('queued', 'running') FROM eddh_jobs WHERE job = $job", 'it tells how far it is, of how much');
 $node->safe_psql('postgres', "SELECT eddh_cancel($job)");
 is($node->safe_psql('postgres', "SELECT eddh_wait($job)"), 'cancelled', 'cancelled in the middle');
 my $before = $node->safe_psql('postgres', 'SELECT count(code) FROM many');
