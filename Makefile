@@ -85,6 +85,11 @@ build/photo/learn: tools/photo/learn.c $(PLAIN_OBJS)
 	@mkdir -p build/photo
 	$(CC) $(CFLAGS) -O3 -ffast-math $(PG_CPPFLAGS) $< $(PLAIN_OBJS) -o $@ $(PLAIN_LIBS)
 
+# What test/tools compares with other implementations.
+build/test/itq: test/tools/itq.c $(PLAIN_OBJS)
+	@mkdir -p build/test
+	$(CC) $(CFLAGS) $(PG_CPPFLAGS) $< $(PLAIN_OBJS) -o $@ $(PLAIN_LIBS)
+
 unit-programs: $(UNIT_PROGRAMS)
 bench-programs: $(BENCH_PROGRAMS)
 

@@ -27,12 +27,12 @@ die() {
 	exit 1
 }
 
-# find_python: a Python that has what the converters need (Debian's own, where another one comes first in PATH).
+# find_python [MODULE]: a Python that has what the converters need (Debian's own, where another one comes first in PATH), and MODULE.
 find_python() {
 	local candidate
 
 	for candidate in python3 /usr/bin/python3; do
-		if "$candidate" -c 'import flatbuffers, google.protobuf, numpy, onnx, scipy.io' 2>/dev/null; then
+		if "$candidate" -c "import flatbuffers, google.protobuf, numpy, onnx, scipy.io${1:+, $1}" 2>/dev/null; then
 			echo "$candidate"
 			return
 		fi
