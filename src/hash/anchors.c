@@ -1,9 +1,14 @@
 /* anchors.c: rows that a radial basis function kernel is measured from (METHODS 2.3, 2.4). */
+#include "hash/linalg.h"
 #include "hash/private.h"
+#include "nn/gemm.h"
 
 #include <string.h>
 
-#define MEDIAN_PAIRS 20000
+#define MEDIAN_PAIRS    20000
+#define BLOCK           512
+#define WHITENED_MAX    2000
+#define WHITENING_RIDGE 0.1 /* share of the mean variance */
 
 static int
 compare_doubles(const void *a, const void *b)
@@ -116,6 +121,119 @@ hash_anchors_centre(size_t rows, int count, const float *values, nn_graph **out,
 	}
 	free(mean);
 	free(shift);
+	return code;
+}
+
+/* inverse (m x m) of the lower triangle l: row i is unit vector i after forward substitution. */
+static void
+invert_lower(size_t m, const double *l, double *inverse)
+{
+	memset(inverse, 0, m * m * sizeof *inverse);
+	for (size_t i = 0; i < m; i++)
+	{
+		double *row = inverse + i * m;
+
+		row[i] = 1;
+		for (size_t k = 0; k < i; k++)
+		{
+			for (size_t j = 0; j <= k; j++)
+				row[j] -= l[i * m + k] * inverse[k * m + j];
+		}
+		for (size_t j = 0; j <= i; j++)
+			row[j] /= l[i * m + i];
+	}
+}
+
+/* lower = L with L L^T = covariance + ridge; *square: what L^-1 (x - mean) has as mean square. */
+static eddh_code
+factor_covariance(size_t rows, size_t m, const float *values, const double *mean, double *lower, double *inverse,
+				  double *square, eddh_error *err)
+{
+	float *block = hash_alloc(BLOCK, m, sizeof *block), *product = hash_alloc(m, m, sizeof *product);
+	double trace = 0;
+	eddh_code code = EDDH_OK;
+
+	if (block == NULL || product == NULL)
+		code = hash_no_memory(err, "the covariance of kernel values");
+	for (size_t first = 0; code == EDDH_OK && first < rows; first += BLOCK)
+	{
+		size_t count = rows - first < BLOCK ? rows - first : BLOCK;
+
+		for (size_t i = 0; i < count * m; i++)
+			block[i] = (float) (values[first * m + i] - mean[i % m]);
+		nn_gemm(true, false, m, m, count, 1, block, m, block, m, 0, product, m);
+		for (size_t i = 0; i < m * m; i++)
+			lower[i] += product[i] / (double) rows;
+	}
+	for (size_t j = 0; j < m; j++)
+		trace += lower[j * m + j];
+	if (code == EDDH_OK && !(trace > 0 && isfinite(trace)))
+		code = eddh_fail(err, EDDH_NUMERIC, "all kernel values are equal");
+	for (size_t j = 0; code == EDDH_OK && j < m; j++)
+		lower[j * m + j] += WHITENING_RIDGE * trace / (double) m;
+	if (code == EDDH_OK)
+		code = hash_cholesky(m, lower, err);
+	if (code == EDDH_OK)
+	{
+		double kept = 0;
+
+		invert_lower(m, lower, inverse);
+		for (size_t i = 0; i < m * m; i++)
+			kept += inverse[i] * inverse[i];
+		/* trace of (C + r)^-1 C = m - r times the trace of (C + r)^-1. */
+		*square = ((double) m - WHITENING_RIDGE * trace / (double) m * kept) / (double) m;
+		if (!(*square > 0))
+			code = eddh_fail(err, EDDH_NUMERIC, "all kernel values are equal");
+	}
+	free(block);
+	free(product);
+	return code;
+}
+
+eddh_code
+hash_anchors_whiten(size_t rows, int count, const float *values, nn_graph **out, eddh_error *err)
+{
+	size_t m = count;
+	double *mean, *lower, *inverse, square = 0;
+	float *w, *b;
+	eddh_code code;
+
+	*out = NULL;
+	if (m > WHITENED_MAX)
+		return hash_anchors_centre(rows, count, values, out, err);
+	mean = hash_alloc(m, 1, sizeof *mean);
+	lower = hash_alloc(m, m, sizeof *lower);
+	inverse = hash_alloc(m, m, sizeof *inverse);
+	w = hash_alloc(m, m, sizeof *w);
+	b = hash_alloc(m, 1, sizeof *b);
+	if (mean == NULL || lower == NULL || inverse == NULL || w == NULL || b == NULL)
+		code = hash_no_memory(err, "kernel values");
+	else
+	{
+		for (size_t i = 0; i < rows * m; i++)
+			mean[i % m] += values[i] / (double) rows;
+		code = factor_covariance(rows, m, values, mean, lower, inverse, &square, err);
+	}
+	if (code == EDDH_OK)
+	{
+		for (size_t i = 0; i < m; i++)
+		{
+			double offset = 0;
+
+			for (size_t j = 0; j <= i; j++)
+			{
+				w[i * m + j] = (float) (inverse[i * m + j] / sqrt(square));
+				offset -= w[i * m + j] * mean[j];
+			}
+			b[i] = (float) offset;
+		}
+		code = nn_graph_dense(m, m, 0, w, b, out, err);
+	}
+	free(mean);
+	free(lower);
+	free(inverse);
+	free(w);
+	free(b);
 	return code;
 }
 

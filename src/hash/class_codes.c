@@ -6,7 +6,9 @@
 
 #include <string.h>
 
-#define DRAWS 64
+#define DRAWS       64
+#define CANDIDATES  256
+#define APART_LIMIT UINT64_C(2000000000) /* multiply-adds: beyond that, random codes */
 
 static inline double
 hadamard(unsigned row, unsigned column)
@@ -84,6 +86,48 @@ draw_hadamard(int classes, int bits, eddh_rng *rng, double *codes, eddh_error *e
 	return EDDH_OK;
 }
 
+/*
+ * More classes than Hadamard rows and their opposites: class by class, of CANDIDATES random codes the one whose nearest code so far is farthest, and among
+ * those the one that leaves the bits best balanced. Random codes alone put some of 51 classes in 16 bits one or two bits apart.
+ */
+static void
+draw_apart(int classes, int bits, eddh_rng *rng, double *codes)
+{
+	double sum[HASH_BITS_MAX] = { 0 };
+
+	for (int c = 0; c < classes; c++)
+	{
+		double *best = codes + (size_t) c * bits, best_near = INFINITY, best_tilt = INFINITY;
+
+		for (int candidate = 0; candidate < CANDIDATES; candidate++)
+		{
+			double trial[HASH_BITS_MAX], near = -INFINITY, tilt = 0;
+
+			for (int j = 0; j < bits; j++)
+			{
+				trial[j] = (eddh_rng_next(rng) >> 63) != 0 ? 1 : -1;
+				tilt += trial[j] * sum[j];
+			}
+			for (int other = 0; other < c; other++)
+			{
+				double product = 0;
+
+				for (int j = 0; j < bits; j++)
+					product += trial[j] * codes[(size_t) other * bits + j];
+				near = fmax(near, product);
+			}
+			if (candidate == 0 || near < best_near || (near == best_near && tilt < best_tilt))
+			{
+				memcpy(best, trial, bits * sizeof *best);
+				best_near = near;
+				best_tilt = tilt;
+			}
+		}
+		for (int j = 0; j < bits; j++)
+			sum[j] += best[j];
+	}
+}
+
 eddh_code
 hash_class_codes_draw(hash_code_start start, int classes, int bits, uint64_t seed, double *codes, eddh_error *err)
 {
@@ -93,6 +137,12 @@ hash_class_codes_draw(hash_code_start start, int classes, int bits, uint64_t see
 	eddh_rng_seed_stream(&rng, seed, UINT64_C(0xC0DE));
 	if (start == HASH_START_HADAMARD && classes <= 2 * widest)
 		return draw_hadamard(classes, bits, &rng, codes, err);
+	if (start == HASH_START_HADAMARD &&
+		(uint64_t) classes * (uint64_t) classes <= 2 * APART_LIMIT / ((uint64_t) bits * CANDIDATES))
+	{
+		draw_apart(classes, bits, &rng, codes);
+		return EDDH_OK;
+	}
 	for (size_t i = 0; i < (size_t) classes * bits; i++)
 		codes[i] = (eddh_rng_next(&rng) >> 63) != 0 ? 1 : -1;
 	return EDDH_OK;

@@ -13,6 +13,9 @@
 #define PULL_ROWS        4096 /* rows looked at for the scale of the gradient */
 #define SATURATED_FROM   0.99
 #define SAMPLE_AUTOMATIC -1
+#define WEIGHT_AUTOMATIC -1
+#define WEIGHT_TRAINED   10 /* chosen on validation pictures: docs/METHODS.md */
+#define WEIGHT_UNTRAINED 0.1
 
 enum
 {
@@ -33,10 +36,12 @@ static const hash_param params[] = {
 						"which reading of the paper's objective: h0 without P, h1 P for the labels, h2 P for the network; auto: h1 up to 13000 rows, h0 beyond" },
 	[PARAM_BALANCE] = { "balance", HASH_BALANCE_RATIO, 0, 0, "none|ratio|center",
 						"what is done about dissimilar pairs being more than similar ones" },
-	[PARAM_LAMBDA] = { "lambda", 0.1, 0, 1e6, NULL, "weight of |F - B|^2, as a share of the number of rows" },
+	[PARAM_LAMBDA] = { "lambda", WEIGHT_AUTOMATIC, WEIGHT_AUTOMATIC, 1e6, NULL,
+					   "weight of |F - B|^2, as a share of the number of rows; -1: 10 with a trained backbone, else 0.1" },
 	[PARAM_MU] = { "mu", 1, 1e-6, 1e6, NULL,
 				   "weight of P against what it relaxes (h1, h2), as a share of the number of rows" },
-	[PARAM_GAMMA] = { "gamma", 0.1, 0, 1e6, NULL, "weight of |B - A'Y|^2, as a share of the number of rows" },
+	[PARAM_GAMMA] = { "gamma", WEIGHT_AUTOMATIC, WEIGHT_AUTOMATIC, 1e6, NULL,
+					  "weight of |B - A'Y|^2, as a share of the number of rows; -1: as lambda" },
 	[PARAM_RHO] = { "rho", 0.01, 0, 1e6, NULL, "weight of |A'Y|^2, as a share of the number of rows" },
 	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL,
 					  "rounds of P-, theta-, A-, B-step over which the epochs are spread; 0: 3 epochs a round, fewer in a short training, at most 50 rounds",
@@ -71,6 +76,20 @@ static inline double
 value_of(const training *t, int param)
 {
 	return t->problem->values[param];
+}
+
+/*
+ * lambda or gamma. On features that tell the classes apart already, codes that generalise are those near B; a network that starts from nothing is better led by
+ * the similarities.
+ */
+static double
+discrete_weight(const training *t, int param)
+{
+	double value = value_of(t, param);
+
+	if (value >= 0)
+		return value;
+	return t->problem->features != NULL ? WEIGHT_TRAINED : WEIGHT_UNTRAINED;
 }
 
 /* ---- Plan ---- */
@@ -232,15 +251,15 @@ measure_similarity(training *t, eddh_error *err)
 
 /*
  * The one place where the gradient is scaled. dJ/df is proportional to n (times k over c, times the size of A), so one learning rate could
- * not serve two data sets. At f = 0 it is -2 k r: it is divided so that the mean length of that is HASH_GRADIENT_LENGTH. Nothing else about J
- * changes, for within a round the factor is constant.
+ * not serve two data sets. At f = 0 it is -2 k r - 2 lambda b: it is divided so that the mean length of that is HASH_GRADIENT_LENGTH. Nothing else about J
+ * changes, for within a round the factor is constant. Without a trained backbone lambda is left out: at its 0.1 it is a hundredth of the pull.
  */
 static void
 scale_gradient(training *t)
 {
 	const hash_labels *labels = t->problem->labels;
 	size_t stride = labels->rows / PULL_ROWS + 1, count = 0;
-	double length = 0;
+	double length = 0, lambda = t->problem->features != NULL ? t->eddh->lambda : 0;
 	int k = t->eddh->k;
 
 	for (size_t i = 0; i < labels->rows; i += stride)
@@ -251,8 +270,8 @@ scale_gradient(training *t)
 			continue;
 		hash_eddh_pull(t->eddh, i, r);
 		for (int j = 0; j < k; j++)
-			square += r[j] * r[j];
-		length += 2 * k * sqrt(square);
+			square += pow(k * r[j] + lambda * t->eddh->b[i * k + j], 2);
+		length += 2 * sqrt(square);
 		count++;
 	}
 	t->factor = length > 0 ? HASH_GRADIENT_LENGTH * (double) count / length : 0;
@@ -385,7 +404,7 @@ static eddh_code
 run(training *t, eddh_error *err)
 {
 	const hash_problem *problem = t->problem;
-	const double weights[] = { value_of(t, PARAM_LAMBDA), value_of(t, PARAM_MU), value_of(t, PARAM_GAMMA),
+	const double weights[] = { discrete_weight(t, PARAM_LAMBDA), value_of(t, PARAM_MU), discrete_weight(t, PARAM_GAMMA),
 							   value_of(t, PARAM_RHO) };
 	eddh_code code = plan(t, err);
 
@@ -439,9 +458,10 @@ const hash_method hash_eddh_method = {
 	.paper =
 		"Z. Yang, L. Yang, W. Huang, L. Sun, J. Long: Enhanced Deep Discrete Hashing with semantic-visual similarity for image retrieval, Information Processing & Management 58(5), 2021, 102648",
 	.notes =
-		"Where P and mu enter the objective and the closed forms of the A- and B-steps are reconstructed (three variants); dissimilar pairs are balanced against similar ones; above 13,000 rows similarities are estimated from a sample of columns; the first class codes are Hadamard rows.",
+		"Where P and mu enter the objective and the closed forms of the A- and B-steps are reconstructed (three variants); dissimilar pairs are balanced against similar ones; above 13,000 rows similarities are estimated from a sample of columns; the first class codes are Hadamard rows, or codes drawn to be far apart. A hash layer on fixed features sees 1000 anchors unless head is linear.",
 	.needs_labels = true,
 	.needs_net = true,
+	.anchors_standard = 1000,
 	.params = params,
 	.check = check,
 	.train = train,

@@ -207,6 +207,9 @@ TrainOptionsAnchors(const TrainOptions *options, const hash_method *method)
 
 	if (head == HEAD_LINEAR || (head == HEAD_AUTO && method->anchors_standard == 0))
 		return 0;
+	/* A network that changes has no fixed features to draw anchors from. */
+	if (method->needs_net && options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH)
+		return 0;
 	if (anchors > 0)
 		return anchors;
 	return method->anchors_standard > 0 ? method->anchors_standard : ANCHORS_STANDARD;

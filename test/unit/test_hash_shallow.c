@@ -11,6 +11,7 @@
 #include "hash_toy.h"
 
 #include "hash/ksh.h"
+#include "hash/linalg.h"
 #include "hash/measure.h"
 #include "hash/private.h"
 #include "hash/sdh.h"
@@ -59,6 +60,45 @@ assert_same_bits(const float *a, const float *b, const char *what)
 	assert_true(near < ROWS * BITS / 20);
 }
 
+/* Whitened kernel values: centred, a mean square of 1, and no direction of much more than that; centred ones have one that holds most. */
+static void
+check_whitening(int count, const float *phi)
+{
+	double *covariance = calloc((size_t) count * count, sizeof *covariance), *values = calloc(count, sizeof *values);
+	double *vectors = calloc((size_t) count * count, sizeof *vectors), square = 0;
+	nn_graph *whiten;
+	float *white;
+	eddh_error err;
+
+	assert_ok(hash_anchors_whiten(ROWS, count, phi, &whiten, &err));
+	white = run_graph(whiten, ROWS, 128, phi);
+	for (int a = 0; a < count; a++)
+	{
+		double mean = 0;
+
+		for (size_t i = 0; i < ROWS; i++)
+			mean += white[i * count + a] / ROWS;
+		assert_near(mean, 0, 1e-3);
+		for (int b = 0; b < count; b++)
+		{
+			for (size_t i = 0; i < ROWS; i++)
+				covariance[a * count + b] += white[i * count + a] * white[i * count + b] / ROWS;
+		}
+		square += covariance[a * count + a] / count;
+	}
+	assert_near(square, 1, 1e-3);
+	assert_ok(hash_eigen(count, covariance, values, vectors, &err));
+	/* An eigenvalue v becomes v / (v + ridge), at most 1, before all are scaled to the mean of 1. */
+	for (int a = 1; a < count; a++)
+		assert_true(values[a] <= values[0]);
+	assert_true(values[0] < 0.2 * count);
+	nn_graph_free(whiten);
+	free(white);
+	free(covariance);
+	free(values);
+	free(vectors);
+}
+
 /* Trains and returns the outputs of the whole graph from features to bits, after comparing three ways of computing them. */
 static float *
 learn(const char *name, const hash_labels *labels, const float *z, int anchor_count, uint64_t seed)
@@ -97,6 +137,7 @@ learn(const char *name, const hash_labels *labels, const float *z, int anchor_co
 				assert_near(phi[i * anchors.count + a], exp(-anchors.gamma * apart), 2e-6);
 			}
 		}
+		check_whitening(anchors.count, phi);
 		assert_ok(hash_anchors_centre(ROWS, anchors.count, phi, &centre, &err));
 		assert_ok(nn_graph_join(kernel, centre, &joined, &err));
 		nn_graph_free(centre);
