@@ -3,11 +3,12 @@
  *
  * An encoder is one or two stages (trunk and head), each a mapped graph with a plan, one arena that both use in turn, and buffers for a batch. All of
  * it lives in one memory context; plans and mappings go with its reset callback. A job's encoder may have threads: then each has an arena of its own,
- * and a part of every batch.
+ * and takes chunks of a batch. Chunks begin at fixed places: who computes one makes no difference to it.
  */
 #include "postgres.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -23,6 +24,7 @@
 #define MAX_STAGES  2
 #define SHARED_KEPT 4 /* encoders of single pictures a backend keeps */
 #define ALIGNMENT   64
+#define CHUNK       8 /* pictures a thread takes at a time */
 
 typedef struct Stage
 {
@@ -35,6 +37,7 @@ struct ModelEncoder
 {
 	MemoryContext context;
 	int max_batch;
+	int chunk; /* pictures in one forward pass */
 	int threads;
 	nn_pool *pool; /* NULL: one thread */
 	int n_stages;
@@ -71,7 +74,7 @@ FreeStages(void *arg)
 }
 
 static ModelEncoder *
-NewEncoder(int max_batch, int threads)
+NewEncoder(int max_batch, int chunk, int threads)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "eddh encoder", ALLOCSET_DEFAULT_SIZES);
 	ModelEncoder *encoder = MemoryContextAllocZero(context, sizeof(ModelEncoder));
@@ -79,6 +82,7 @@ NewEncoder(int max_batch, int threads)
 
 	encoder->context = context;
 	encoder->max_batch = max_batch;
+	encoder->chunk = chunk;
 	encoder->threads = threads;
 	callback->func = FreeStages;
 	callback->arg = encoder;
@@ -108,9 +112,7 @@ AddStage(ModelEncoder *encoder, const uint8 *sha, const char *cut, ModelCacheFil
 	graph = ModelMappingGraph(stage->mapping);
 	stage->inputs = nn_graph_input_shape(graph).count;
 	stage->outputs = nn_graph_output_shape(graph).count;
-	EDDH_CHECK(nn_plan_create(graph, (encoder->max_batch + encoder->threads - 1) / encoder->threads, false,
-							  &stage->plan, &err),
-			   &err, "cannot run the network");
+	EDDH_CHECK(nn_plan_create(graph, encoder->chunk, false, &stage->plan, &err), &err, "cannot run the network");
 }
 
 /* Everything that depends on the stages. */
@@ -171,9 +173,9 @@ FillTrunk(void *arg)
 }
 
 static ModelEncoder *
-CreateForModel(const ModelInfo *model, int max_batch, int threads)
+CreateForModel(const ModelInfo *model, int max_batch, int chunk, int threads)
 {
-	ModelEncoder *encoder = NewEncoder(max_batch, threads);
+	ModelEncoder *encoder = NewEncoder(max_batch, chunk, threads);
 	char *what = psprintf("model \"%s\"", model->name);
 
 	if (model->cut != NULL)
@@ -196,13 +198,14 @@ CreateForModel(const ModelInfo *model, int max_batch, int threads)
 ModelEncoder *
 ModelEncoderCreate(const ModelInfo *model, int max_batch)
 {
-	return CreateForModel(model, max_batch, 1);
+	return CreateForModel(model, max_batch, max_batch, 1);
 }
 
 ModelEncoder *
-ModelEncoderCreateThreaded(const ModelInfo *model, int max_batch, int threads)
+ModelEncoderCreateThreaded(const ModelInfo *model, int threads)
 {
-	ModelEncoder *encoder = CreateForModel(model, max_batch, Min(threads, max_batch));
+	/* Two chunks a thread and more: one that is held up by other work on the machine leaves the rest to the others. */
+	ModelEncoder *encoder = CreateForModel(model, CHUNK * Max(4, 2 * threads), CHUNK, threads);
 	eddh_error err;
 
 	if (encoder->threads > 1)
@@ -213,7 +216,7 @@ ModelEncoderCreateThreaded(const ModelInfo *model, int max_batch, int threads)
 ModelEncoder *
 ModelEncoderCreateForBackbone(const ModelBackbone *backbone, int max_batch)
 {
-	ModelEncoder *encoder = NewEncoder(max_batch, 1);
+	ModelEncoder *encoder = NewEncoder(max_batch, max_batch, 1);
 	Trunk trunk = { backbone, NULL };
 
 	AddStage(encoder, backbone->sha, NULL, FillTrunk, &trunk);
@@ -370,7 +373,7 @@ ModelEncoderRun(ModelEncoder *encoder, int n)
 	eddh_code code;
 	eddh_error err;
 
-	Assert(n >= 1 && n <= encoder->max_batch && encoder->threads == 1);
+	Assert(n >= 1 && n <= encoder->max_batch && n <= encoder->chunk);
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -387,6 +390,7 @@ typedef struct Pictures
 	int n;
 	ModelPicture *pictures;
 	image_limits limits;
+	atomic_int next; /* chunk that nobody has taken */
 	struct
 	{
 		eddh_code code;
@@ -394,18 +398,14 @@ typedef struct Pictures
 	} * end; /* one a thread */
 } Pictures;
 
-/* A thread's part of a batch, from bytes to outputs: no PostgreSQL in here. */
-static void
-EncodePart(void *arg, int thread)
+/* Pictures first..first+n-1, from bytes to outputs. Plain C. */
+static eddh_code
+EncodeChunk(Pictures *call, int thread, size_t first, size_t n, eddh_error *err)
 {
-	Pictures *call = arg;
 	ModelEncoder *encoder = call->encoder;
 	uint8 *rgb = encoder->rgb + thread * encoder->rgb_bytes;
 	size_t inputs = encoder->stages[0].inputs;
-	size_t first;
-	size_t n = nn_pool_part(call->n, encoder->threads, thread, &first);
 
-	call->end[thread].code = EDDH_OK;
 	for (size_t i = first; i < first + n; i++)
 	{
 		ModelPicture *picture = &call->pictures[i];
@@ -413,18 +413,30 @@ EncodePart(void *arg, int thread)
 
 		picture->code = image_load(picture->bytes, picture->len, &encoder->prep, &call->limits, rgb, &picture->err);
 		if (picture->code == EDDH_STOPPED)
-		{
-			call->end[thread].code = EDDH_STOPPED;
-			return;
-		}
+			return EDDH_STOPPED;
 		if (picture->code == EDDH_OK)
 			image_normalise(&encoder->prep, rgb, pixels);
 		else /* bad ones are too rare to be worth a smaller batch */
 			memset(pixels, 0, inputs * sizeof(float));
 	}
-	if (n > 0)
-		call->end[thread].code =
-			Forward(encoder, first, n, encoder->arena + thread * encoder->arena_floats, &call->end[thread].err);
+	return Forward(encoder, first, n, encoder->arena + thread * encoder->arena_floats, err);
+}
+
+static void
+EncodeChunks(void *arg, int thread)
+{
+	Pictures *call = arg;
+	int chunk = call->encoder->chunk;
+
+	call->end[thread].code = EDDH_OK;
+	while (call->end[thread].code == EDDH_OK)
+	{
+		int first = atomic_fetch_add(&call->next, 1) * chunk;
+
+		if (first >= call->n)
+			break;
+		call->end[thread].code = EncodeChunk(call, thread, first, Min(chunk, call->n - first), &call->end[thread].err);
+	}
 }
 
 const float *
@@ -438,10 +450,11 @@ ModelEncoderRunPictures(ModelEncoder *encoder, int n, ModelPicture *pictures)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
+		atomic_store(&call.next, 0);
 		if (encoder->pool != NULL)
-			nn_pool_run(encoder->pool, EncodePart, &call);
+			nn_pool_run(encoder->pool, EncodeChunks, &call);
 		else
-			EncodePart(&call, 0);
+			EncodeChunks(&call, 0);
 		stopped = false;
 		for (int i = 0; i < encoder->threads; i++)
 			stopped |= call.end[i].code == EDDH_STOPPED;

@@ -134,9 +134,10 @@ extern ModelEncoder *ModelEncoderCreate(const ModelInfo *model, int max_batch);
 extern ModelEncoder *ModelEncoderCreateForBackbone(const ModelBackbone *backbone, int max_batch);
 
 /*
- * For jobs, whose process may have threads: decoding and network on so many of them, by ModelEncoderRunPictures alone. A part of max_batch each.
+ * For jobs, whose process may have threads: decoding and network on so many of them, by ModelEncoderRunPictures alone, up to ModelEncoderMaxBatch
+ * pictures at once. The outputs do not depend on the number of threads.
  */
-extern ModelEncoder *ModelEncoderCreateThreaded(const ModelInfo *model, int max_batch, int threads);
+extern ModelEncoder *ModelEncoderCreateThreaded(const ModelInfo *model, int threads);
 
 /* As Create with max_batch 1, but kept by the backend for later calls: valid until the next call of the same function. */
 extern ModelEncoder *ModelEncoderShared(const ModelInfo *model);

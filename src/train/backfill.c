@@ -168,9 +168,9 @@ PrepareBackfill(Backfill *b)
 	if (model->bits != job->bits)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("model \"%s\" was replaced: it has %d bits now", model->name, model->bits)));
-	b->encoder = ModelEncoderCreateThreaded(model, MODEL_ENCODE_BATCH, TrainThreads);
-	b->pending = palloc(sizeof(Pending) * MODEL_ENCODE_BATCH);
-	b->pictures = palloc(sizeof(ModelPicture) * MODEL_ENCODE_BATCH);
+	b->encoder = ModelEncoderCreateThreaded(model, TrainThreads);
+	b->pending = palloc(sizeof(Pending) * ModelEncoderMaxBatch(b->encoder));
+	b->pictures = palloc(sizeof(ModelPicture) * ModelEncoderMaxBatch(b->encoder));
 	b->waiting = AllocSetContextCreate(WorkerContext(), "eddh pictures", ALLOCSET_DEFAULT_SIZES);
 	b->reader.relation = job->images;
 	b->reader.image_column = job->image_column;
