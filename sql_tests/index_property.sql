@@ -199,3 +199,12 @@ SELECT leaf_pages < 20 AS few, hamming_index_check('index_emptied_code') FROM ha
 INSERT INTO index_emptied SELECT i, index_code('uniform', 1024, i) FROM generate_series(1, 1000) i;
 SELECT * FROM unnest(index_differences('index_emptied', index_code('uniform', 1024, 17)));
 SELECT hamming_index_check('index_emptied_code');
+
+-- Little memory still: codes that the directory cannot tell apart: 512 bits, twice the same 256, fold to nothing.
+CREATE TABLE index_folded (id int, code bit(512));
+INSERT INTO index_folded SELECT i, index_code('uniform', 256, i % 20000) || index_code('uniform', 256, i % 20000) FROM generate_series(1, 30000) i;
+CREATE INDEX index_folded_code ON index_folded USING hamming (code);
+INSERT INTO index_folded SELECT i, index_code('uniform', 256, i % 20000) || index_code('uniform', 256, i % 20000) FROM generate_series(30001, 32000) i;
+SELECT hamming_index_check('index_folded_code');
+SELECT * FROM unnest(index_differences('index_folded', index_code('uniform', 256, 17) || index_code('uniform', 256, 17)));
+RESET maintenance_work_mem;

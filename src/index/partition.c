@@ -3,7 +3,8 @@
  * which is then loaded like an index of its own, or partitioned again. The decisions become the top of the directory.
  *
  * A code that has half of a sample or more would stay together for ever. Its rows go straight into a chain, and a single record that
- * points to the chain takes their place.
+ * points to the chain takes their place. Different codes that fold to the same 256 bits (a code beside its copy, say) would stay together
+ * too, since decisions see folded codes only: those are loaded piece by piece.
  */
 #include "postgres.h"
 
@@ -22,6 +23,7 @@ struct HamPartitions
 	int count;
 	BufFile **files;
 	int64 *records;
+	int64 added; /* to all files and the chain */
 	bool heavy;
 	uint64 heavyCode[HAM_WORDS_MAX];
 	HamChainWriter chain;
@@ -135,6 +137,7 @@ Route(HamPartitions *partitions, const uint64 *record)
 void
 HamPartitionsAdd(HamPartitions *partitions, const uint64 *record)
 {
+	partitions->added++;
 	/* A record that stands for a chain already is the only one of its code. */
 	if (partitions->heavy && SameCode(&partitions->shape, record, partitions->heavyCode))
 	{
@@ -171,6 +174,26 @@ Read(HamPartitions *partitions, int file, uint64 *records, Size room)
 	return got;
 }
 
+/* Records that decisions cannot part, in pieces that fit. Which piece a later code goes to does not matter: each leaf has its own bound. */
+static int32
+LoadPieces(HamPartitions *partitions, int file, HamLoader *loader, uint64 *records, Size room)
+{
+	HamCut cut;
+	Size got = Read(partitions, file, records, room);
+	int32 place = HamLoadRecords(loader, records, got);
+
+	memset(&cut, 0, sizeof(cut));
+	memset(cut.tie, 0xFF, sizeof(cut.tie));
+	while ((got = Read(partitions, file, records, room)) > 0)
+	{
+		int32 piece = HamLoadRecords(loader, records, got);
+
+		place = HamTreeAddNode(HamLoaderTree(loader), &cut, piece, place);
+	}
+	BufFileClose(partitions->files[file]);
+	return place;
+}
+
 static int32
 LoadFile(HamPartitions *partitions, int file, HamLoader *loader, uint64 *records, Size room)
 {
@@ -182,6 +205,9 @@ LoadFile(HamPartitions *partitions, int file, HamLoader *loader, uint64 *records
 	check_stack_depth();
 	if (BufFileSeek(partitions->files[file], 0, 0, SEEK_SET) != 0)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not rewind a temporary file")));
+	/* The same decisions would be made again, for ever. */
+	if (total > room && total == partitions->added)
+		return LoadPieces(partitions, file, loader, records, room);
 	got = Read(partitions, file, records, room);
 	if (got == total)
 	{
