@@ -16,6 +16,19 @@ HamChainInit(Page page, uint32 incarnation, int width)
 	HamPageOpaque(page)->width = width;
 }
 
+/* Raises an error unless reading the pointers of the chain page, locked, stays on the page. */
+void
+HamChainCheck(Relation index, Buffer buffer)
+{
+	HamOpaque *opaque = HamPageOpaque(BufferGetPage(buffer));
+
+	if (opaque->width < HAM_WIDTH_MIN || opaque->width > HAM_WIDTH_MAX || opaque->count > HamChainRoom(opaque->width))
+		HamCorrupt(index, BufferGetBlockNumber(buffer), "A chain page has an impossible header.");
+	/* Who goes on to the next page may keep this one locked, and would wait for itself. */
+	if (opaque->right == BufferGetBlockNumber(buffer))
+		HamCorrupt(index, BufferGetBlockNumber(buffer), "A chain comes back to itself.");
+}
+
 static bool
 HasRoom(Page page, HamPointer row)
 {
@@ -61,6 +74,7 @@ HamChainAppend(Relation index, BlockNumber head, HamPointer row)
 	Page page;
 	uint32 incarnation;
 
+	HamChainCheck(index, headBuffer);
 	if (HasRoom(BufferGetPage(headBuffer), row))
 	{
 		PutLogged(index, headBuffer, row);
@@ -70,8 +84,10 @@ HamChainAppend(Relation index, BlockNumber head, HamPointer row)
 	if (opaque->right != InvalidBlockNumber)
 	{
 		Buffer second = HamReadPageKind(index, opaque->right, BUFFER_LOCK_EXCLUSIVE, HAM_CHAIN);
-		bool room = HasRoom(BufferGetPage(second), row);
+		bool room;
 
+		HamChainCheck(index, second);
+		room = HasRoom(BufferGetPage(second), row);
 		if (room)
 			PutLogged(index, second, row);
 		UnlockReleaseBuffer(second);

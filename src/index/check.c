@@ -29,6 +29,7 @@ typedef struct HamCheck
 	int64 rows;
 	int64 codes;
 	int64 leaves;
+	BlockNumber blocks;
 	MemoryContext leafContext;
 } HamCheck;
 
@@ -57,29 +58,37 @@ CheckRow(HamCheck *check, BlockNumber block, HamPointer row)
 	check->rows++;
 }
 
+/* Beside a VACUUM too: a page that it freed keeps its link, and is not reused while our snapshot lasts. */
 static void
 CheckChain(HamCheck *check, BlockNumber block, uint32 incarnation)
 {
 	bool head = true;
+	BlockNumber length = 0;
 
 	while (block != InvalidBlockNumber)
 	{
-		Buffer buffer = HamReadPageKind(check->index, block, BUFFER_LOCK_SHARE, HAM_CHAIN);
+		Buffer buffer = HamReadPage(check->index, block, BUFFER_LOCK_SHARE);
 		Page page = BufferGetPage(buffer);
 		HamOpaque *opaque = HamPageOpaque(page);
 
-		CHECK_FOR_INTERRUPTS();
+		if (PageIsNew(page) || (opaque->kind != HAM_CHAIN && (head || opaque->kind != HAM_FREE)))
+			HamCorrupt(check->index, block, "A page of a chain is expected.");
 		if (!head && opaque->incarnation != incarnation)
 			HamCorrupt(check->index, block, "A chain leads to a page that was reused.");
-		if (opaque->width < HAM_WIDTH_MIN || opaque->width > HAM_WIDTH_MAX ||
-			opaque->count > HamChainRoom(opaque->width))
-			HamCorrupt(check->index, block, "A chain page has an impossible header.");
-		for (int i = 0; i < opaque->count; i++)
-			CheckRow(check, block, HamPointerLoad(HamChainPointer(page, opaque->width, i), opaque->width));
+		/* The leaf's lock holds interrupts off: a ring must end by itself. */
+		if (length++ > check->blocks)
+			HamCorrupt(check->index, block, "A chain comes back to itself.");
+		if (opaque->kind == HAM_CHAIN)
+		{
+			HamChainCheck(check->index, buffer);
+			for (int i = 0; i < opaque->count; i++)
+				CheckRow(check, block, HamPointerLoad(HamChainPointer(page, opaque->width, i), opaque->width));
+		}
 		block = opaque->right;
 		incarnation = opaque->rightIncarnation;
 		head = false;
 		UnlockReleaseBuffer(buffer);
+		CHECK_FOR_INTERRUPTS();
 	}
 }
 
@@ -216,16 +225,7 @@ CheckInner(HamCheck *check, BlockNumber block)
 	CHECK_FOR_INTERRUPTS();
 	buffer = HamReadPageKind(check->index, block, BUFFER_LOCK_SHARE, HAM_INNER);
 	page = BufferGetPage(buffer);
-	if (HamPageOpaque(page)->count < 1 || HamPageOpaque(page)->count > check->shape.innerCap)
-		HamCorrupt(check->index, block, "An inner page has an impossible number of entries.");
-	/* Every decision and entry is reached once, or reading the tree would not end or miss some. */
-	{
-		HamTree *tree = HamInnerRead(&check->shape, page);
-
-		if (HamTreeSize(tree, tree->root) != tree->entryCount)
-			HamCorrupt(check->index, block, "The decisions of an inner page do not reach every entry once.");
-		HamTreeFree(tree);
-	}
+	HamInnerCheck(check->index, &check->shape, buffer);
 	for (int i = 0; i < HamPageOpaque(page)->count; i++)
 	{
 		if (HamInnerSplits(&check->shape, page)[i] == HAM_INNER_CHILD)
@@ -248,6 +248,7 @@ eddh_hamming_index_check(PG_FUNCTION_ARGS)
 
 	memset(&check, 0, sizeof(check));
 	check.index = OpenOwned(PG_GETARG_OID(0));
+	check.blocks = RelationGetNumberOfBlocks(check.index);
 	check.leafContext = AllocSetContextCreate(CurrentMemoryContext, "hamming check leaf", ALLOCSET_DEFAULT_SIZES);
 	HamReadMeta(check.index, &meta);
 	if (HamOpen(check.index, &check.shape))
@@ -283,13 +284,14 @@ eddh_hamming_index_stats(PG_FUNCTION_ARGS)
 		Page page = BufferGetPage(buffer);
 		HamKind kind = PageIsNew(page) ? HAM_FREE : HamPageOpaque(page)->kind;
 
-		CHECK_FOR_INTERRUPTS();
 		if (kind < HAM_META || kind > HAM_FREE)
 			HamCorrupt(index, block, "A page is of no known kind.");
 		pages[kind]++;
 		if (kind == HAM_LEAF)
 			codes += HamPageOpaque(page)->count;
 		UnlockReleaseBuffer(buffer);
+		/* Not before: a lock on a page holds interrupts off. */
+		CHECK_FOR_INTERRUPTS();
 	}
 	values[0] = Int32GetDatum((int32) meta.version);
 	values[1] = Int32GetDatum((int32) meta.bits);

@@ -130,8 +130,11 @@ HamCollectChain(Relation index, HamRows *rows)
 		return false;
 	}
 	if (opaque->kind == HAM_CHAIN)
+	{
+		HamChainCheck(index, buffer);
 		for (int i = 0; i < opaque->count; i++)
 			AddPointer(rows, HamPointerLoad(HamChainPointer(page, opaque->width, i), opaque->width));
+	}
 	if (opaque->right == InvalidBlockNumber)
 		rows->chainCount--;
 	else

@@ -291,6 +291,7 @@ typedef struct HamChainWriter
 extern void HamChainWriterInit(HamChainWriter *writer);
 extern void HamChainWriterAdd(Relation index, HamChainWriter *writer, HamPointer row);
 extern void HamChainWriterFinish(Relation index, HamChainWriter *writer);
+extern void HamChainCheck(Relation index, Buffer buffer);
 extern void HamChainInit(Page page, uint32 incarnation, int width);
 extern void HamChainPut(Page page, HamPointer row);
 extern void HamChainAppend(Relation index, BlockNumber head, HamPointer row);
@@ -342,6 +343,7 @@ extern void HamBoundEmpty(const HamShape *shape, HamBound *bound);
 extern void HamBoundEverything(const HamShape *shape, HamBound *bound);
 extern bool HamBoundGrow(const HamShape *shape, HamBound *bound, const uint64 *folded);
 extern void HamBoundOfRecords(const HamShape *shape, const uint64 *records, int count, HamBound *bound);
+extern void HamInnerCheck(Relation index, const HamShape *shape, Buffer buffer);
 extern void HamInnerInit(const HamShape *shape, Page page, uint32 incarnation);
 extern int HamInnerFind(const HamShape *shape, Page page, const uint64 *folded);
 extern void HamInnerGet(const HamShape *shape, Page page, int entry, HamEntry *out);

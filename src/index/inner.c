@@ -181,8 +181,8 @@ HamInnerFind(const HamShape *shape, Page page, const uint64 *folded)
 		uint32 v = 0;
 		bool right;
 
-		if (at >= count - 1 || depth > count)
-			elog(ERROR, "a decision of an inner page leads nowhere");
+		if (at >= count - 1 || depth > count || count > shape->innerCap)
+			ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED), errmsg("a decision of an inner page leads nowhere")));
 		for (uint32 w = 0; w < shape->fold; w++)
 			v += __builtin_popcountll((folded[w] ^ words[w]) & words[shape->fold + w]);
 		right = v > tail->at;
@@ -201,7 +201,42 @@ HamInnerFind(const HamShape *shape, Page page, const uint64 *folded)
 		}
 		at = right ? tail->right : tail->left;
 	}
+	if (~at >= count)
+		ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED), errmsg("an inner page has no entry for a code")));
 	return ~at;
+}
+
+/*
+ * Raises an error unless the decisions of the inner page, locked, are a tree over all its entries: reading one that is not would leave the
+ * page, or not end. Decisions stand breadth first, so each follows the one that leads to it.
+ */
+void
+HamInnerCheck(Relation index, const HamShape *shape, Buffer buffer)
+{
+	Page page = BufferGetPage(buffer);
+	int count = HamPageOpaque(page)->count;
+	bool *reached;
+
+	if (count < 1 || count > shape->innerCap)
+		HamCorrupt(index, BufferGetBlockNumber(buffer), "An inner page has an impossible number of entries.");
+	/* The entries, then the decisions. Each is reached once at most, so if 2 * count - 2 sides are sound, all are reached. */
+	reached = palloc0(2 * count * sizeof(bool));
+	for (int node = 0; node < count - 1; node++)
+	{
+		const NodeTail *tail = NodeTailOf(shape, page, node);
+		int sides[2] = { tail->left, tail->right };
+
+		for (int i = 0; i < 2; i++)
+		{
+			int side = sides[i] < 0 ? ~sides[i] : count + sides[i];
+
+			if ((sides[i] < 0 ? side >= count : sides[i] <= node || sides[i] >= count - 1) || reached[side])
+				HamCorrupt(index, BufferGetBlockNumber(buffer),
+						   "The decisions of an inner page do not reach every entry once.");
+			reached[side] = true;
+		}
+	}
+	pfree(reached);
 }
 
 void

@@ -63,6 +63,8 @@ InsertCode(Relation index, HamShape *shape, const uint64 *code, HamPointer row)
 		inner = Descend(index, shape, folded, lock, &entry, &e);
 		leaf = HamReadPageKind(index, e.child, BUFFER_LOCK_EXCLUSIVE, HAM_LEAF);
 		page = BufferGetPage(leaf);
+		if (HamPageOpaque(page)->count > shape->leafCap)
+			HamCorrupt(index, e.child, "A leaf has more codes than fit.");
 		slot = HamLeafFind(shape, page, code);
 		if (slot >= 0)
 		{

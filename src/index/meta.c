@@ -69,6 +69,9 @@ CheckMeta(Relation index, const HamMeta *meta)
 						errmsg("index \"%s\" has format %u, this version of eddh reads format %u",
 							   RelationGetRelationName(index), meta->version, HAM_VERSION),
 						errhint("REINDEX it.")));
+	if ((meta->bits != 0 || meta->root != InvalidBlockNumber) &&
+		(meta->bits < HAM_BITS_MIN || meta->bits > HAM_BITS_MAX))
+		HamCorrupt(index, HAM_META_BLOCK, "The metapage has an impossible length of codes.");
 }
 
 void

@@ -77,7 +77,8 @@ HamItemGet(Relation index, Buffer buffer, Page page, OffsetNumber offset, Size *
 		offset > PageGetMaxOffsetNumber(page))
 		HamCorrupt(index, BufferGetBlockNumber(buffer), "An item that a leaf or an array points to is missing.");
 	id = PageGetItemId(page, offset);
-	if (!ItemIdIsNormal(id) || ItemIdGetLength(id) < HAM_ITEM_HEADER)
+	if (!ItemIdIsNormal(id) || ItemIdGetLength(id) < HAM_ITEM_HEADER ||
+		ItemIdGetOffset(id) + ItemIdGetLength(id) > BLCKSZ - HAM_SPECIAL)
 		HamCorrupt(index, BufferGetBlockNumber(buffer), "An item that a leaf or an array points to is missing.");
 	item = (HamItem *) PageGetItem(page, id);
 	*size = ItemIdGetLength(id);

@@ -250,7 +250,7 @@ AddItem(HamScan *so, BlockNumber block, uint32 incarnation, uint32 splits, uint3
 
 /* An inner page, by its remembered buffer, locked shared. */
 static Buffer
-ReadInner(Relation index, BlockNumber block)
+ReadInner(Relation index, const HamShape *shape, BlockNumber block)
 {
 	Buffer buffer = HamReadRecent(index, block);
 
@@ -258,6 +258,8 @@ ReadInner(Relation index, BlockNumber block)
 	HamCheckPage(index, buffer);
 	if (PageIsNew(BufferGetPage(buffer)) || HamPageOpaque(BufferGetPage(buffer))->kind != HAM_INNER)
 		HamCorrupt(index, block, "An inner page is expected.");
+	if (HamPageOpaque(BufferGetPage(buffer))->count > shape->innerCap)
+		HamCorrupt(index, block, "An inner page has an impossible number of entries.");
 	return buffer;
 }
 
@@ -265,7 +267,7 @@ ReadInner(Relation index, BlockNumber block)
 static void
 LoadInner(IndexScanDesc scan, HamScan *so, BlockNumber block, List **below)
 {
-	Buffer buffer = ReadInner(scan->indexRelation, block);
+	Buffer buffer = ReadInner(scan->indexRelation, &so->shape, block);
 	Page page = BufferGetPage(buffer);
 	int count = HamPageOpaque(page)->count;
 	const BlockNumber *children = HamInnerChildren(&so->shape, page);
@@ -474,6 +476,8 @@ Visit(IndexScanDesc scan, HamScan *so, int32 number)
 		uint32 found;
 		uint32 next = BITS_PAGE_NONE;
 
+		if (opaque->count > so->shape.leafCap)
+			HamCorrupt(scan->indexRelation, block, "A leaf has more codes than fit.");
 		if (so->ordered)
 			found = bits_page_at(so->shape.words, opaque->count, so->query, (const uint64 *) HamPageData(page),
 								 so->shell, slots, &next, ahead);

@@ -7,15 +7,19 @@
 void
 HamSplitInner(Relation index, HamShape *shape, Buffer inner)
 {
-	HamTree *tree = HamInnerRead(shape, BufferGetPage(inner));
-	int32 half = HamTreeHalf(tree);
-	HamTree *moved = HamTreeExtract(tree, half);
+	HamTree *tree;
+	int32 half;
+	HamTree *moved;
 	HamTree *kept;
 	HamEntry entry;
 	Buffer buffer;
 	GenericXLogState *xlog;
 	Page page;
 
+	HamInnerCheck(index, shape, inner);
+	tree = HamInnerRead(shape, BufferGetPage(inner));
+	half = HamTreeHalf(tree);
+	moved = HamTreeExtract(tree, half);
 	memset(&entry, 0, sizeof(entry));
 	HamBoundEverything(shape, &entry.bound);
 	entry.splits = HAM_INNER_CHILD;
@@ -72,7 +76,7 @@ HamSplitLeaf(Relation index, HamShape *shape, Buffer inner, int entry, Buffer le
 	HamOpaque *opaque = HamPageOpaque(BufferGetPage(leaf));
 	int count = opaque->count;
 	uint64 *records = LeafRecords(shape, BufferGetPage(leaf), count);
-	HamTree *tree = HamInnerRead(shape, BufferGetPage(inner));
+	HamTree *tree;
 	HamCut cut;
 	int kept = HamCutRecords(shape, records, count, 0, &cut);
 	HamEntry right;
@@ -86,6 +90,8 @@ HamSplitLeaf(Relation index, HamShape *shape, Buffer inner, int entry, Buffer le
 	GenericXLogState *xlog;
 	Page page;
 
+	HamInnerCheck(index, shape, inner);
+	tree = HamInnerRead(shape, BufferGetPage(inner));
 	arrayBuffer = HamReadPage(index, opaque->arrayBlock, BUFFER_LOCK_SHARE);
 	array = HamItemGet(index, arrayBuffer, BufferGetPage(arrayBuffer), opaque->arrayOffset, &size);
 	if (HamItemRoom(size, array->width) < count)

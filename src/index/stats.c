@@ -82,6 +82,7 @@ MeasureInner(HamSampler *sampler, Relation index, BlockNumber block, int queries
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
 	buffer = HamReadPageKind(index, block, BUFFER_LOCK_SHARE, HAM_INNER);
+	HamInnerCheck(index, shape, buffer);
 	page = BufferGetPage(buffer);
 	for (int i = 0; i < HamPageOpaque(page)->count; i++)
 	{

@@ -53,6 +53,7 @@ ReadLocked(HamVacuum *vacuum, BlockNumber block, int lock)
 	Buffer buffer = ReadBufferExtended(vacuum->index, MAIN_FORKNUM, block, RBM_NORMAL, vacuum->info->strategy);
 
 	LockBuffer(buffer, lock);
+	HamCheckPage(vacuum->index, buffer);
 	return buffer;
 }
 
@@ -116,9 +117,11 @@ VacuumChainPage(HamVacuum *vacuum, Buffer buffer)
 	HamOpaque *opaque = HamPageOpaque(BufferGetPage(buffer));
 	int count = opaque->count;
 	int width = opaque->width;
-	char *copy = palloc((Size) count * width + 1);
+	char *copy;
 	int live;
 
+	HamChainCheck(vacuum->index, buffer);
+	copy = palloc((Size) count * width + 1);
 	memcpy(copy, HamPageData(BufferGetPage(buffer)), (Size) count * width);
 	live = KeepLive(vacuum, copy, width, count);
 	if (live < count)
@@ -432,6 +435,8 @@ VacuumLeaf(HamVacuum *vacuum, BlockNumber block, BlockNumber *right, uint32 *rig
 			UnlockReleaseBuffer(buffer);
 			break;
 		}
+		if (opaque->count > vacuum->shape.leafCap)
+			HamCorrupt(vacuum->index, block, "A leaf has more codes than fit.");
 		found = true;
 		*right = opaque->right;
 		*rightIncarnation = opaque->rightIncarnation;
@@ -523,6 +528,7 @@ RemoveEmptyBelow(HamVacuum *vacuum, BlockNumber block, List **below)
 
 	if (PageIsNew(page) || HamPageOpaque(page)->kind != HAM_INNER)
 		HamCorrupt(vacuum->index, block, "An inner page is expected.");
+	HamInnerCheck(vacuum->index, &vacuum->shape, buffer);
 	while (entry < HamPageOpaque(page)->count)
 	{
 		HamEntry e;
@@ -537,10 +543,14 @@ RemoveEmptyBelow(HamVacuum *vacuum, BlockNumber block, List **below)
 			leaf = HamReadPageKind(vacuum->index, e.child, BUFFER_LOCK_EXCLUSIVE, HAM_LEAF);
 			if (HamPageOpaque(BufferGetPage(leaf))->count == 0)
 			{
+				/* Two copies of an inner page for each leaf: thousands of leaves may be empty. */
+				MemoryContext caller = MemoryContextSwitchTo(vacuum->leafContext);
 				HamTree *tree = HamInnerRead(&vacuum->shape, page);
 
 				HamTreeRemoveEntry(tree, entry);
 				FreeLeaf(vacuum, buffer, tree, leaf, true);
+				MemoryContextSwitchTo(caller);
+				MemoryContextReset(vacuum->leafContext);
 				UnlockReleaseBuffer(leaf);
 				/* Entries were numbered anew: look from the start. */
 				list_free(*below);
