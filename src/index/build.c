@@ -222,6 +222,7 @@ hambuild(Relation heap, Relation index, IndexInfo *indexInfo)
 	meta->nullsIncarnation = 1;
 	HamWriteImage(index, HAM_META_BLOCK, image.data);
 
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) build.rows);
 	Phase(HAM_PHASE_LOG);
 	if (RelationNeedsWAL(index))
 		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);

@@ -8,8 +8,10 @@
  */
 #include "postgres.h"
 
+#include "commands/progress.h"
 #include "index/ham.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 
 /* The extra word of a record: block << 17 | offset << 1 | list, as in HamPointer. */
 #define ROW_OFFSET_BITS 16
@@ -33,6 +35,7 @@ struct HamLoader
 	uint64 *rows;   /* extra words of the present records, in order of code */
 	Filling arrays; /* arrays and lists apart, so that arrays pack well */
 	Filling lists;
+	int64 done; /* rows; one for a chain that the build wrote */
 	double codes;
 	double leaves;
 	double inners;
@@ -242,6 +245,7 @@ WriteLeaf(HamLoader *loader, uint64 *records, Size count)
 		needed = HamPointerWidth(pointers[i]);
 		width = Max(width, needed);
 		HamSamplerAdd(loader->sampler, record, rowCount);
+		loader->done += rowCount;
 	}
 	if (count > 0)
 	{
@@ -261,6 +265,7 @@ WriteLeaf(HamLoader *loader, uint64 *records, Size count)
 	HamWriteImage(loader->index, entry.child, page);
 	loader->leaves++;
 	loader->codes += count;
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, loader->done);
 	return ~HamTreeAddEntry(loader->tree, &entry);
 }
 
