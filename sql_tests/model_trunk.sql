@@ -16,7 +16,7 @@ INSERT INTO model_picture
 SELECT eddh_import_backbone('network', eddh_export_backbone('cnn-s'));
 CREATE FUNCTION pg_temp.train(model text, backbone text, layers text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-	RETURN eddh_train(model, 'model_picture', 'image', 'kind', 16, backbone => backbone, options => jsonb_build_object('train_layers', layers, 'epochs', 2, 'threads', 1));
+	RETURN eddh_train(model, 'model_picture', 'image', 'kind', 16, backbone => backbone, options => jsonb_build_object('train_layers', layers, 'head', 'linear', 'epochs', 2, 'threads', 1));
 END $$;
 SELECT pg_temp.train('head', 'network', 'hash') IS NOT NULL;
 SELECT pg_temp.train('layers', 'network', 'fc') IS NOT NULL;
