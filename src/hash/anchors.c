@@ -95,6 +95,13 @@ hash_anchors_draw(size_t rows, int dim, const float *features, int count, double
 	return EDDH_OK;
 }
 
+static void
+column_means(size_t rows, size_t m, const float *values, double *mean)
+{
+	for (size_t i = 0; i < rows * m; i++)
+		mean[i % m] += values[i] / (double) rows;
+}
+
 eddh_code
 hash_anchors_centre(size_t rows, int count, const float *values, nn_graph **out, eddh_error *err)
 {
@@ -108,8 +115,7 @@ hash_anchors_centre(size_t rows, int count, const float *values, nn_graph **out,
 		code = hash_no_memory(err, "kernel values");
 	else
 	{
-		for (size_t i = 0; i < rows * m; i++)
-			mean[i % m] += values[i] / (double) rows;
+		column_means(rows, m, values, mean);
 		for (size_t i = 0; i < rows * m; i++)
 			square += pow(values[i] - mean[i % m], 2) / ((double) rows * (double) m);
 		for (size_t j = 0; j < m; j++)
@@ -210,8 +216,7 @@ hash_anchors_whiten(size_t rows, int count, const float *values, nn_graph **out,
 		code = hash_no_memory(err, "kernel values");
 	else
 	{
-		for (size_t i = 0; i < rows * m; i++)
-			mean[i % m] += values[i] / (double) rows;
+		column_means(rows, m, values, mean);
 		code = factor_covariance(rows, m, values, mean, lower, inverse, &square, err);
 	}
 	if (code == EDDH_OK)
@@ -235,6 +240,13 @@ hash_anchors_whiten(size_t rows, int count, const float *values, nn_graph **out,
 	free(w);
 	free(b);
 	return code;
+}
+
+eddh_code
+hash_anchors_fit(const hash_method *method, size_t rows, int count, const float *values, nn_graph **out,
+				 eddh_error *err)
+{
+	return (method->needs_net ? hash_anchors_whiten : hash_anchors_centre)(rows, count, values, out, err);
 }
 
 void

@@ -166,6 +166,10 @@ typedef struct hash_method
 	eddh_code (*train)(const hash_problem *problem, hash_head *linear, eddh_error *err);
 } hash_method;
 
+/* Of the two layers above the one that the method wants: whitened if it goes down a gradient, else centred. */
+extern eddh_code hash_anchors_fit(const hash_method *method, size_t rows, int count, const float *values,
+								  nn_graph **out, eddh_error *err);
+
 /* The table (methods.c): i-th method or NULL; by name or NULL. */
 extern const hash_method *hash_method_at(int i);
 extern const hash_method *hash_method_find(const char *name);

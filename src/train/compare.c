@@ -194,9 +194,7 @@ Learn(Comparison *c, const CompareTask *task, int bits, int seed, TrainOptions *
 		phi = Apply(kernel, &source, c->n_train, *options);
 		source = (NetSource){ .features = phi, .dim = drawn.count };
 		hash_anchors_clear(&drawn);
-		EDDH_CHECK((method->needs_net ? hash_anchors_whiten : hash_anchors_centre)(c->n_train, (int) source.dim, phi,
-																				   &centre, &err),
-				   &err, NULL);
+		EDDH_CHECK(hash_anchors_fit(method, c->n_train, (int) source.dim, phi, &centre, &err), &err, NULL);
 		source.features = Apply(centre, &source, c->n_train, *options);
 		pfree(phi);
 		phi = unconstify(float *, source.features);

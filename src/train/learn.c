@@ -194,9 +194,7 @@ ComputeKernel(Training *t, NetSource *source)
 	source->features = ComputeOnce(t, t->kernel, source, "compute kernel");
 	source->dim = anchors.count;
 	hash_anchors_clear(&anchors);
-	EDDH_CHECK((t->method->needs_net ? hash_anchors_whiten : hash_anchors_centre)(t->n_train, (int) source->dim,
-																				  source->features, &centre, &err),
-			   &err, NULL);
+	EDDH_CHECK(hash_anchors_fit(t->method, t->n_train, (int) source->dim, source->features, &centre, &err), &err, NULL);
 	source->features = ComputeOnce(t, centre, source, "compute kernel");
 	EDDH_CHECK(nn_graph_join(t->kernel, centre, &joined, &err), &err, NULL);
 	nn_graph_free(t->kernel);
