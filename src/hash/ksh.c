@@ -3,6 +3,9 @@
  *
  * min |H H^T / k - S|^2 over h_l = sgn(K a_l), greedily bit by bit: with the residual R = k S - sum of y y^T so far, maximise y^T R y: first the spectral
  * relaxation, then ascent on y = tanh(K a / 2), kept only where the bits themselves are better for it.
+ *
+ * R (rows x rows) is never formed. Rows with the same labels have the same row of S, so that a product with S is sums by set of labels, and the rest of R has the
+ * rank of the bits so far. Along a direction K a is linear: a step of the ascent costs two products with K, however often it is halved.
  */
 #include "hash/ksh.h"
 
@@ -14,7 +17,9 @@
 
 #define ASCENT_STEPS  500
 #define ASCENT_ENOUGH 1e-2
-#define POWER_STEPS   30
+#define LANCZOS_STEPS 160
+#define LANCZOS_CHECK 10   /* steps between looks at the eigenvector */
+#define LANCZOS_NEAR  1e-6 /* its residual, as a share of the eigenvalue */
 #define RIDGE         1e-4 /* of K^T K, as a share of its mean diagonal */
 
 enum
@@ -23,8 +28,7 @@ enum
 };
 
 static const hash_param params[] = {
-	[PARAM_ROWS] = { "rows", 2000, 16, 10000, NULL, "labelled rows that bits are learned from; a matrix of rows x rows",
-					 .whole = true },
+	[PARAM_ROWS] = { "rows", 2000, 16, 10000, NULL, "labelled rows that bits are learned from", .whole = true },
 	{ NULL },
 };
 
@@ -33,13 +37,14 @@ typedef struct training
 	const hash_problem *problem;
 	size_t rows;
 	int dim;
-	float *k;       /* rows x dim, centred */
-	double *mean;   /* dim */
-	float *r;       /* rows x rows */
-	double *factor; /* Cholesky factor of K^T K */
-	double *c;      /* dim x dim */
-	float *work;    /* 3 rows */
-	float *product; /* rows x dim */
+	float *k;     /* rows x dim, centred */
+	double *mean; /* dim */
+	hash_ksh_residual r;
+	double *factor; /* dim x dim, Cholesky factor L of K^T K */
+	/* L^-1 K^T R K L^-T = basis^T core basis - known^T known; without a basis core is dim x dim. */
+	double *basis, *core, *known;
+	float *u;       /* 5 x rows: K a at several a */
+	double *vector; /* 3 x dim */
 } training;
 
 static void
@@ -47,180 +52,202 @@ training_free(training *t)
 {
 	free(t->k);
 	free(t->mean);
-	free(t->r);
+	hash_ksh_residual_clear(&t->r);
 	free(t->factor);
-	free(t->c);
-	free(t->work);
-	free(t->product);
+	free(t->basis);
+	free(t->core);
+	free(t->known);
+	free(t->u);
+	free(t->vector);
 }
 
-double
-hash_ksh_smooth(size_t rows, int dim, const float *k, const float *r, const float *a, float *gradient, float *work)
-{
-	float *y = work, *ry = work + rows, *slope = work + 2 * rows;
-	double total = 0;
-
-	nn_gemv(false, rows, dim, k, dim, a, 0, y);
-	for (size_t i = 0; i < rows; i++)
-	{
-		slope[i] = (float) (hash_tanh_slope(y[i] / 2) / 2);
-		y[i] = tanhf(y[i] / 2);
-	}
-	nn_gemv(false, rows, rows, r, rows, y, 0, ry);
-	for (size_t i = 0; i < rows; i++)
-		total += (double) y[i] * ry[i];
-	if (gradient != NULL)
-	{
-		for (size_t i = 0; i < rows; i++)
-			slope[i] *= 2 * ry[i];
-		nn_gemv(true, rows, dim, k, dim, slope, 0, gradient);
-	}
-	return total;
-}
-
-/* y^T R y of the bits; y (rows) is left in work. */
+/* y^T R y of the bits, which are left in y (rows). */
 static double
-binary_value(const training *t, const float *a)
+binary_value(const training *t, const float *a, float *y)
 {
-	float *y = t->work, *ry = t->work + t->rows;
-	double total = 0;
-
 	nn_gemv(false, t->rows, t->dim, t->k, t->dim, a, 0, y);
 	for (size_t i = 0; i < t->rows; i++)
 		y[i] = y[i] >= 0 ? 1 : -1;
-	nn_gemv(false, t->rows, t->rows, t->r, t->rows, y, 0, ry);
-	for (size_t i = 0; i < t->rows; i++)
-		total += (double) y[i] * ry[i];
-	return total;
+	return hash_ksh_product(&t->r, y);
 }
 
 /* ---- The spectral start ---- */
 
-/* x = L^-1 x for each row of x (n x n). */
+/* out = L^-1 K^T R K L^-T x. work: sets or dim, whichever is more, twice. */
 static void
-forward_solve(size_t n, const double *l, double *x)
+whitened_product(const training *t, const double *x, double *out, double *work)
 {
-	for (size_t r = 0; r < n; r++)
-	{
-		for (size_t i = 0; i < n; i++)
-		{
-			double sum = x[r * n + i];
+	size_t d = t->dim, s = t->r.sets;
 
-			for (size_t j = 0; j < i; j++)
-				sum -= l[i * n + j] * x[r * n + j];
-			x[r * n + i] = sum / l[i * n + i];
-		}
+	if (t->basis == NULL)
+		nn_dgemm(false, false, d, 1, d, 1, t->core, d, x, 1, 0, out, 1);
+	else
+	{
+		nn_dgemm(false, false, s, 1, d, 1, t->basis, d, x, 1, 0, work, 1);
+		nn_dgemm(false, false, s, 1, s, 1, t->core, s, work, 1, 0, work + s, 1);
+		nn_dgemm(true, false, d, 1, s, 1, t->basis, d, work + s, 1, 0, out, 1);
 	}
+	nn_dgemm(false, false, (size_t) t->r.done, 1, d, 1, t->known, d, x, 1, 0, work, 1);
+	nn_dgemm(true, false, d, 1, (size_t) t->r.done, -1, t->known, d, work, 1, 1, out, 1);
 }
 
-static void
-transpose(size_t n, double *x)
+/* The whitened sums of K by set of labels: what basis and core are made of. */
+static eddh_code
+prepare_start(training *t, eddh_error *err)
 {
-	for (size_t i = 0; i < n; i++)
-	{
-		for (size_t j = 0; j < i; j++)
-		{
-			double swap = x[i * n + j];
+	size_t d = t->dim, s = t->r.sets;
+	double *sums = hash_alloc(s, d, sizeof *sums), *half;
 
-			x[i * n + j] = x[j * n + i];
-			x[j * n + i] = swap;
-		}
+	t->known = hash_alloc(t->r.bits, d, sizeof *t->known);
+	if (sums == NULL || t->known == NULL)
+	{
+		free(sums);
+		return hash_no_memory(err, "similarities of rows");
 	}
+	for (size_t i = 0; i < t->rows; i++)
+	{
+		for (size_t j = 0; j < d; j++)
+			sums[t->r.set[i] * d + j] += t->k[i * d + j];
+	}
+	hash_cholesky_forward(d, t->factor, s, sums);
+	if (2 * s < d)
+	{
+		t->basis = sums;
+		t->core = hash_alloc(s, s, sizeof *t->core);
+		if (t->core == NULL)
+			return hash_no_memory(err, "similarities of rows");
+		memcpy(t->core, t->r.alike, s * s * sizeof *t->core);
+		return EDDH_OK;
+	}
+	half = hash_alloc(s, d, sizeof *half);
+	t->core = hash_alloc(d, d, sizeof *t->core);
+	if (half != NULL && t->core != NULL)
+	{
+		nn_dgemm(false, false, s, d, s, 1, t->r.alike, s, sums, d, 0, half, d);
+		nn_dgemm(true, false, d, d, s, 1, sums, d, half, d, 0, t->core, d);
+	}
+	free(sums);
+	if (half == NULL || t->core == NULL)
+	{
+		free(half);
+		return hash_no_memory(err, "similarities of rows");
+	}
+	free(half);
+	return EDDH_OK;
 }
 
-/* The size of the largest eigenvalue, whatever its sign, a little too large. */
-static double
-spectral_radius(size_t n, const double *c, eddh_rng *rng, double *x, double *y)
+/*
+ * v (dim): eigenvector of the largest eigenvalue of the whitened matrix, of length 1. Lanczos with full orthogonalisation: the largest eigenvalue, not the one of
+ * largest size, from products alone.
+ */
+static eddh_code
+top_vector(const training *t, eddh_rng *rng, double *v, eddh_error *err)
 {
-	double radius = 0;
+	size_t d = t->dim, most = d < LANCZOS_STEPS ? d : LANCZOS_STEPS, m = 0, room = d > t->r.sets ? d : t->r.sets;
+	double *q = hash_alloc(most + 1, d, sizeof *q), *alpha = hash_alloc(2, most, sizeof *alpha), *beta = alpha + most;
+	double *small = hash_alloc(2 * most + 1, most, sizeof *small), *vectors = small + most * most,
+		   *values = vectors + most * most, *work = hash_alloc(2, room + t->r.bits, sizeof *work), scale = 0;
+	eddh_code code = EDDH_OK;
 
-	for (size_t i = 0; i < n; i++)
-		x[i] = eddh_rng_normal(rng);
-	for (int step = 0; step < POWER_STEPS; step++)
+	if (q == NULL || alpha == NULL || small == NULL || work == NULL)
+		code = hash_no_memory(err, "a bit");
+	for (size_t i = 0; code == EDDH_OK && i < d; i++)
+		q[i] = eddh_rng_normal(rng);
+	if (code == EDDH_OK)
+		hash_orthonormalise(d, 1, q, rng);
+	while (code == EDDH_OK && m < most)
 	{
-		double norm = 0, length = 0;
+		double *next = q + (m + 1) * d;
+		bool end;
 
-		nn_dgemm(false, false, n, 1, n, 1, c, n, x, 1, 0, y, 1);
-		for (size_t i = 0; i < n; i++)
+		whitened_product(t, q + m * d, next, work);
+		alpha[m] = 0;
+		for (size_t i = 0; i < d; i++)
+			alpha[m] += q[m * d + i] * next[i];
+		for (int pass = 0; pass < 2; pass++)
 		{
-			norm += y[i] * y[i];
-			length += x[i] * x[i];
+			nn_dgemm(false, false, m + 1, 1, d, 1, q, d, next, 1, 0, small, 1);
+			nn_dgemm(true, false, d, 1, m + 1, -1, q, d, small, 1, 1, next, 1);
 		}
-		radius = sqrt(norm / (length > 0 ? length : 1));
-		for (size_t i = 0; i < n; i++)
-			x[i] = norm > 0 ? y[i] / sqrt(norm) : 0;
+		beta[m] = 0;
+		for (size_t i = 0; i < d; i++)
+			beta[m] += next[i] * next[i];
+		beta[m] = sqrt(beta[m]);
+		scale = fmax(scale, fabs(alpha[m]) + beta[m]);
+		end = m + 1 == most || beta[m] <= 1e-12 * scale;
+		m++;
+		if (!end)
+		{
+			for (size_t i = 0; i < d; i++)
+				next[i] /= beta[m - 1];
+			if (m % LANCZOS_CHECK != 0)
+				continue;
+		}
+		memset(small, 0, m * m * sizeof *small);
+		for (size_t i = 0; i < m; i++)
+		{
+			small[i * m + i] = alpha[i];
+			if (i + 1 < m)
+				small[i * m + i + 1] = small[(i + 1) * m + i] = beta[i];
+		}
+		code = hash_eigen(m, small, values, vectors, err);
+		if (code == EDDH_OK && (end || beta[m - 1] * fabs(vectors[m - 1]) <= LANCZOS_NEAR * fabs(values[0])))
+		{
+			nn_dgemm(true, false, d, 1, m, 1, q, d, vectors, 1, 0, v, 1);
+			break;
+		}
 	}
-	return 1.05 * radius;
+	free(q);
+	free(alpha);
+	free(small);
+	free(work);
+	return code;
 }
 
 /* Top eigenvector of (K^T R K) a = lambda (K^T K) a, with a^T K^T K a = rows. */
 static eddh_code
 spectral_start(training *t, eddh_rng *rng, float *a, eddh_error *err)
 {
-	size_t d = t->dim, l = t->rows;
-	double *vector = hash_alloc(2, d, sizeof *vector), value, shift;
-	float *small = hash_alloc(d, d, sizeof *small);
-	eddh_code code = EDDH_OK;
+	eddh_code code = top_vector(t, rng, t->vector, err);
 
-	if (vector == NULL || small == NULL)
-		code = hash_no_memory(err, "a bit");
-	if (code == EDDH_OK)
-	{
-		nn_gemm(false, false, l, d, l, 1, t->r, l, t->k, d, 0, t->product, d);
-		nn_gemm(true, false, d, d, l, 1, t->k, d, t->product, d, 0, small, d);
-		for (size_t i = 0; i < d; i++)
-		{
-			for (size_t j = 0; j < d; j++)
-				t->c[i * d + j] = 0.5 * ((double) small[i * d + j] + small[j * d + i]);
-		}
-		/* L^-1 C L^-T, symmetric again. */
-		forward_solve(d, t->factor, t->c);
-		transpose(d, t->c);
-		forward_solve(d, t->factor, t->c);
-		shift = spectral_radius(d, t->c, rng, vector, vector + d);
-		for (size_t i = 0; i < d; i++)
-			t->c[i * d + i] += shift;
-		code = hash_eigen_top(d, t->c, 1, eddh_rng_next(rng), &value, vector, t->problem->stop, err);
-	}
 	/* a = L^-T v, so a^T K^T K a = v^T v = 1 before scaling. */
-	for (size_t i = d; code == EDDH_OK && i-- > 0;)
-	{
-		double sum = vector[i];
-
-		for (size_t j = i + 1; j < d; j++)
-			sum -= t->factor[j * d + i] * vector[j];
-		vector[i] = sum / t->factor[i * d + i];
-	}
-	for (size_t i = 0; code == EDDH_OK && i < d; i++)
-		a[i] = (float) (sqrt((double) l) * vector[i]);
-	free(vector);
-	free(small);
+	if (code == EDDH_OK)
+		hash_cholesky_backward(t->dim, t->factor, 1, t->vector);
+	for (int i = 0; code == EDDH_OK && i < t->dim; i++)
+		a[i] = (float) (sqrt((double) t->rows) * t->vector[i]);
 	return code;
 }
 
 /* ---- Ascent ---- */
 
-/* Nesterov's accelerated ascent with a step found by halving: a is the best seen. */
+/* z = x + s (y - x) or, with from NULL, x + s y. */
+static void
+combine(size_t n, const float *x, float s, const float *y, const float *from, float *z)
+{
+	for (size_t i = 0; i < n; i++)
+		z[i] = x[i] + s * (from != NULL ? y[i] - from[i] : y[i]);
+}
+
+/* Nesterov's accelerated ascent with a step found by halving: a is the best seen. u_*: K times what they are named after. */
 static eddh_code
 ascend(training *t, float *a, eddh_error *err)
 {
-	size_t d = t->dim;
+	size_t d = t->dim, n = t->rows;
 	float *at = hash_alloc(4, d, sizeof *at), *last = at + d, *gradient = at + 2 * d, *trial = at + 3 * d;
-	double momentum = 0, step, value;
+	float *u_at = t->u, *u_last = u_at + n, *u_gradient = u_at + 2 * n, *u_trial = u_at + 3 * n, *y = u_at + 4 * n;
+	double momentum = 0, step = 0, value = 0;
 	eddh_code code = EDDH_OK;
 
 	if (at == NULL)
 		return hash_no_memory(err, "a bit");
 	memcpy(at, a, d * sizeof *a);
 	memcpy(last, a, d * sizeof *a);
-	value = hash_ksh_smooth(t->rows, t->dim, t->k, t->r, a, gradient, t->work);
-	step = 0;
-	for (size_t i = 0; i < d; i++)
-		step += (double) gradient[i] * gradient[i];
-	step = step > 0 ? sqrt((double) t->rows / step) / (double) t->rows : 0;
-	for (int round = 0; round < ASCENT_STEPS && step > 0; round++)
+	nn_gemv(false, n, d, t->k, d, a, 0, u_at);
+	memcpy(u_last, u_at, n * sizeof *u_at);
+	for (int round = 0; round < ASCENT_STEPS; round++)
 	{
-		double here = hash_ksh_smooth(t->rows, t->dim, t->k, t->r, at, gradient, t->work), length = 0, found, next;
+		/* u_trial serves as the slope by row. */
+		double here = hash_ksh_smooth(&t->r, u_at, y, u_trial), length = 0, found, next;
 		bool up = false;
 
 		if (round % 16 == 0 && eddh_stopped(t->problem->stop))
@@ -228,38 +255,40 @@ ascend(training *t, float *a, eddh_error *err)
 			code = eddh_fail(err, EDDH_STOPPED, "stopped");
 			break;
 		}
+		nn_gemv(true, n, d, t->k, d, u_trial, 0, gradient);
+		nn_gemv(false, n, d, t->k, d, gradient, 0, u_gradient);
 		for (size_t i = 0; i < d; i++)
 			length += (double) gradient[i] * gradient[i];
+		if (round == 0)
+		{
+			value = here;
+			step = length > 0 ? sqrt((double) n / length) / (double) n : 0;
+		}
 		step *= 2;
 		found = here;
-		for (int halve = 0; halve < 40 && !up; halve++)
+		for (int halve = 0; halve < 40 && !up && step > 0; halve++)
 		{
-			for (size_t i = 0; i < d; i++)
-				trial[i] = at[i] + (float) step * gradient[i];
-			found = hash_ksh_smooth(t->rows, t->dim, t->k, t->r, trial, NULL, t->work);
+			combine(n, u_at, (float) step, u_gradient, NULL, u_trial);
+			found = hash_ksh_smooth(&t->r, u_trial, y, NULL);
 			up = found >= here + 0.5 * step * length;
 			step = up ? step : step / 2;
 		}
 		if (!up)
 			break;
+		combine(d, at, (float) step, gradient, NULL, trial);
 		next = (1 + sqrt(1 + 4 * momentum * momentum)) / 2;
-		for (size_t i = 0; i < d; i++)
-		{
-			at[i] = trial[i] + (float) ((momentum > 0 ? momentum - 1 : 0) / next) * (trial[i] - last[i]);
-			last[i] = trial[i];
-		}
+		momentum = (momentum > 0 ? momentum - 1 : 0) / next;
+		combine(d, trial, (float) momentum, trial, last, at);
+		combine(n, u_trial, (float) momentum, u_trial, u_last, u_at);
+		memcpy(last, trial, d * sizeof *trial);
+		memcpy(u_last, u_trial, n * sizeof *u_trial);
 		momentum = next;
-		if (found > value)
-		{
-			double gain = found - value;
-
-			value = found;
-			memcpy(a, trial, d * sizeof *a);
-			if (gain / (double) t->rows <= ASCENT_ENOUGH)
-				break;
-		}
-		else
+		if (found <= value)
 			break;
+		memcpy(a, trial, d * sizeof *a);
+		if ((found - value) / (double) n <= ASCENT_ENOUGH)
+			break;
+		value = found;
 	}
 	free(at);
 	return code;
@@ -267,7 +296,7 @@ ascend(training *t, float *a, eddh_error *err)
 
 /* ---- Training ---- */
 
-/* Labelled rows at random, their centred inputs, K^T K, and k S. */
+/* Labelled rows at random, their centred inputs, K^T K, and what they have in common. */
 static eddh_code
 prepare(training *t, const hash_inputs *in, eddh_error *err)
 {
@@ -278,6 +307,7 @@ prepare(training *t, const hash_inputs *in, eddh_error *err)
 	float *gram = NULL;
 	double trace = 0;
 	eddh_rng rng;
+	eddh_code code;
 
 	if (order == NULL)
 		return hash_no_memory(err, "a sample of rows");
@@ -292,14 +322,11 @@ prepare(training *t, const hash_inputs *in, eddh_error *err)
 	t->dim = in->dim;
 	t->k = hash_alloc(t->rows, d, sizeof *t->k);
 	t->mean = hash_alloc(d, 1, sizeof *t->mean);
-	t->r = hash_alloc(t->rows, t->rows, sizeof *t->r);
 	t->factor = hash_alloc(d, d, sizeof *t->factor);
-	t->c = hash_alloc(d, d, sizeof *t->c);
-	t->work = hash_alloc(3, t->rows, sizeof *t->work);
-	t->product = hash_alloc(t->rows, d, sizeof *t->product);
+	t->u = hash_alloc(5, t->rows, sizeof *t->u);
+	t->vector = hash_alloc(d, 1, sizeof *t->vector);
 	gram = hash_alloc(d, d, sizeof *gram);
-	if (t->k == NULL || t->mean == NULL || t->r == NULL || t->factor == NULL || t->c == NULL || t->work == NULL ||
-		t->product == NULL || gram == NULL)
+	if (t->k == NULL || t->mean == NULL || t->factor == NULL || t->u == NULL || t->vector == NULL || gram == NULL)
 	{
 		free(order);
 		free(gram);
@@ -314,29 +341,31 @@ prepare(training *t, const hash_inputs *in, eddh_error *err)
 	{
 		for (size_t j = 0; j < d; j++)
 			t->k[i * d + j] = (float) (in->z[order[i] * d + j] - t->mean[j]);
-		for (size_t j = 0; j < t->rows; j++)
-			t->r[i * t->rows + j] =
-				hash_labels_share(labels, order[i], labels, order[j]) ? (float) problem->bits : (float) -problem->bits;
 	}
 	nn_gemm(true, false, d, d, t->rows, 1, t->k, d, t->k, d, 0, gram, d);
 	for (size_t i = 0; i < d * d; i++)
 		t->factor[i] = gram[i];
+	free(gram);
 	for (size_t i = 0; i < d; i++)
 		trace += t->factor[i * d + i];
 	for (size_t i = 0; i < d; i++)
 		t->factor[i * d + i] += RIDGE * trace / (double) d;
-	free(order);
-	free(gram);
 	if (!isfinite(trace))
-		return eddh_fail(err, EDDH_NUMERIC, "features of a row are not finite");
-	return hash_cholesky(d, t->factor, err);
+		code = eddh_fail(err, EDDH_NUMERIC, "features of a row are not finite");
+	else
+		code = hash_cholesky(d, t->factor, err);
+	if (code == EDDH_OK)
+		code = hash_ksh_residual_create(labels, t->rows, order, problem->bits, &t->r, err);
+	free(order);
+	return code == EDDH_OK ? prepare_start(t, err) : code;
 }
 
+/* *explained: y^T R y of the bit that was found. */
 static eddh_code
-learn_bit(training *t, int bit, hash_head *head, eddh_rng *rng, eddh_error *err)
+learn_bit(training *t, int bit, hash_head *head, eddh_rng *rng, double *explained, eddh_error *err)
 {
 	size_t d = t->dim;
-	float *a = head->w + bit * d, *refined = hash_alloc(d, 1, sizeof *refined);
+	float *a = head->w + bit * d, *refined = hash_alloc(d, 1, sizeof *refined), *y = t->u, *pull = refined;
 	double offset = 0;
 	eddh_code code = refined == NULL ? hash_no_memory(err, "a bit") : spectral_start(t, rng, a, err);
 
@@ -345,31 +374,25 @@ learn_bit(training *t, int bit, hash_head *head, eddh_rng *rng, eddh_error *err)
 		memcpy(refined, a, d * sizeof *a);
 		code = ascend(t, refined, err);
 	}
-	if (code == EDDH_OK && binary_value(t, refined) > binary_value(t, a))
+	if (code == EDDH_OK && binary_value(t, refined, y) > binary_value(t, a, y))
 		memcpy(a, refined, d * sizeof *a);
-	free(refined);
 	if (code != EDDH_OK)
-		return code;
-	(void) binary_value(t, a);
-	for (size_t i = 0; i < t->rows; i++)
 	{
-		for (size_t j = 0; j < t->rows; j++)
-			t->r[i * t->rows + j] -= t->work[i] * t->work[j];
+		free(refined);
+		return code;
 	}
+	*explained = binary_value(t, a, y);
+	/* R loses y y^T, and its whitened image L^-1 K^T y times itself. */
+	nn_gemv(true, t->rows, d, t->k, d, y, 0, pull);
+	for (size_t i = 0; i < d; i++)
+		t->known[bit * d + i] = pull[i];
+	hash_cholesky_forward(d, t->factor, 1, t->known + bit * d);
+	hash_ksh_subtract(&t->r, y);
+	free(refined);
 	for (size_t j = 0; j < d; j++)
 		offset -= a[j] * t->mean[j];
 	head->b[bit] = (float) offset;
 	return EDDH_OK;
-}
-
-static double
-residual(const training *t)
-{
-	double total = 0;
-
-	for (size_t i = 0; i < t->rows * t->rows; i++)
-		total += (double) t->r[i] * t->r[i];
-	return total / ((double) t->rows * (double) t->rows);
 }
 
 static eddh_code
@@ -377,6 +400,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 {
 	training t = { .problem = problem };
 	hash_inputs in = hash_inputs_of(problem);
+	double residual = 1; /* |R|^2 / |k S|^2 */
 	eddh_rng rng;
 	eddh_code code = hash_check_labelled(problem, err);
 
@@ -389,13 +413,17 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	eddh_rng_seed_stream(&rng, problem->seed, UINT64_C(0x4B53));
 	for (int bit = 0; code == EDDH_OK && bit < problem->bits; bit++)
 	{
+		double explained = 0, rows = (double) t.rows;
+
 		if (eddh_stopped(problem->stop))
 			code = eddh_fail(err, EDDH_STOPPED, "stopped");
 		else
-			code = learn_bit(&t, bit, head, &rng, err);
+			code = learn_bit(&t, bit, head, &rng, &explained, err);
 		if (code == EDDH_OK)
 		{
-			hash_log(problem, "residual", bit + 1, residual(&t) / ((double) problem->bits * problem->bits));
+			/* |R - y y^T|^2 = |R|^2 - 2 y^T R y + rows^2 */
+			residual += (1 - 2 * explained / (rows * rows)) / ((double) problem->bits * problem->bits);
+			hash_log(problem, "residual", bit + 1, residual);
 			hash_progress(problem, "train", bit + 1, problem->bits);
 		}
 	}

@@ -49,7 +49,7 @@ hash_cholesky(size_t n, double *a, eddh_error *err)
 }
 
 void
-hash_cholesky_solve(size_t n, const double *l, size_t rows, double *x)
+hash_cholesky_forward(size_t n, const double *l, size_t rows, double *x)
 {
 	for (size_t r = 0; r < rows; r++)
 	{
@@ -57,12 +57,29 @@ hash_cholesky_solve(size_t n, const double *l, size_t rows, double *x)
 
 		for (size_t i = 0; i < n; i++)
 			y[i] = (y[i] - dot(i, l + i * n, y)) / l[i * n + i];
+	}
+}
+
+void
+hash_cholesky_backward(size_t n, const double *l, size_t rows, double *x)
+{
+	for (size_t r = 0; r < rows; r++)
+	{
+		double *y = x + r * n;
+
 		for (size_t i = n; i-- > 0;)
 		{
 			y[i] /= l[i * n + i];
 			add_scaled(i, -y[i], l + i * n, y);
 		}
 	}
+}
+
+void
+hash_cholesky_solve(size_t n, const double *l, size_t rows, double *x)
+{
+	hash_cholesky_forward(n, l, rows, x);
+	hash_cholesky_backward(n, l, rows, x);
 }
 
 void

@@ -11,6 +11,10 @@ extern eddh_code hash_cholesky(size_t n, double *a, eddh_error *err);
 /* Solves a y = x in place for each of the `rows` vectors in x (rows x n); l from hash_cholesky. */
 extern void hash_cholesky_solve(size_t n, const double *l, size_t rows, double *x);
 
+/* Half of it each: l y = x, and l^T y = x. */
+extern void hash_cholesky_forward(size_t n, const double *l, size_t rows, double *x);
+extern void hash_cholesky_backward(size_t n, const double *l, size_t rows, double *x);
+
 /* Orthonormalises the k vectors of n in a (k x n, k <= n) in order; a vector that vanishes is replaced by a random direction. */
 extern void hash_orthonormalise(size_t n, size_t k, double *a, eddh_rng *rng);
 

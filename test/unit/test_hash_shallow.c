@@ -99,15 +99,28 @@ check_whitening(int count, const float *phi)
 	free(vectors);
 }
 
+static double last_logged;
+
+static void
+keep_last(void *arg, const char *measure, int step, double value)
+{
+	last_logged = value;
+}
+
 /* Trains and returns the outputs of the whole graph from features to bits, after comparing three ways of computing them. */
 static float *
 learn(const char *name, const hash_labels *labels, const float *z, int anchor_count, uint64_t seed)
 {
 	const hash_method *method = hash_method_find(name);
 	double values[8];
-	hash_problem problem = {
-		.rows = ROWS, .dim = DIM, .bits = BITS, .features = z, .labels = labels, .seed = seed, .values = values
-	};
+	hash_problem problem = { .rows = ROWS,
+							 .dim = DIM,
+							 .bits = BITS,
+							 .features = z,
+							 .labels = labels,
+							 .seed = seed,
+							 .values = values,
+							 .log = keep_last };
 	hash_anchors anchors = { 0 };
 	hash_head head, again;
 	nn_graph *kernel = NULL, *centre, *graph, *joined, *read;
@@ -317,39 +330,95 @@ sdh_steps_never_raise_the_objective(void **state)
 	}
 }
 
+/* R = k S - sum of y y^T, written out: products with it, and the slope of y^T R y against differences. */
 static void
-ksh_gradient_equals_differences(void **state)
+ksh_residual_equals_the_matrix(void **state)
 {
 	enum
 	{
 		N = 40,
-		D = 7
+		TAKEN = 3
 	};
-	float k[N * D], r[N * N], a[D], gradient[D], work[3 * N];
+	float r[N * N], u[N], y[N], slope[N];
+	uint32_t order[N];
 	eddh_rng rng;
+	eddh_error err;
 
 	eddh_rng_seed(&rng, 3);
-	for (int i = 0; i < N * D; i++)
-		k[i] = (float) eddh_rng_normal(&rng);
-	for (int i = 0; i < N; i++)
+	for (int several = 0; several <= 1; several++)
 	{
-		for (int j = 0; j <= i; j++)
-			r[i * N + j] = r[j * N + i] = eddh_rng_below(&rng, 2) ? 8 : -8;
-	}
-	for (int i = 0; i < D; i++)
-		a[i] = (float) (0.5 * eddh_rng_normal(&rng));
-	(void) hash_ksh_smooth(N, D, k, r, a, gradient, work);
-	for (int i = 0; i < D; i++)
-	{
-		float was = a[i];
-		double up, down;
+		hash_labels *labels = toy_labels(2 * N, CLASSES, several != 0, 0, 3);
+		hash_ksh_residual residual;
 
-		a[i] = was + 1e-2f;
-		up = hash_ksh_smooth(N, D, k, r, a, NULL, work);
-		a[i] = was - 1e-2f;
-		down = hash_ksh_smooth(N, D, k, r, a, NULL, work);
-		a[i] = was;
-		assert_near((up - down) / 2e-2, gradient[i], 1e-3 * fabs(gradient[i]) + 0.3);
+		for (uint32_t i = 0; i < N; i++)
+			order[i] = 2 * N - 1 - 2 * i;
+		assert_ok(hash_ksh_residual_create(labels, N, order, 8, &residual, &err));
+		assert_true(several ? residual.sets > CLASSES : residual.sets == CLASSES);
+		for (int i = 0; i < N; i++)
+		{
+			for (int j = 0; j < N; j++)
+				r[i * N + j] = hash_labels_share(labels, order[i], labels, order[j]) ? 8 : -8;
+		}
+		for (int bit = 0; bit < TAKEN; bit++)
+		{
+			for (int i = 0; i < N; i++)
+				y[i] = eddh_rng_below(&rng, 2) ? 1 : -1;
+			hash_ksh_subtract(&residual, y);
+			for (int i = 0; i < N * N; i++)
+				r[i] -= y[i / N] * y[i % N];
+		}
+		for (int i = 0; i < N; i++)
+			u[i] = (float) (1.5 * eddh_rng_normal(&rng));
+		(void) hash_ksh_smooth(&residual, u, y, slope);
+		for (int i = 0; i < N; i++)
+		{
+			double product = 0, up, down;
+			float was = u[i];
+
+			assert_near(y[i], tanh(u[i] / 2), 1e-6);
+			for (int j = 0; j < N; j++)
+				product += (double) r[i * N + j] * tanh(u[j] / 2);
+			assert_near(residual.product[i], product, 1e-3);
+			u[i] = was + 1e-2f;
+			up = hash_ksh_smooth(&residual, u, y, NULL);
+			u[i] = was - 1e-2f;
+			down = hash_ksh_smooth(&residual, u, y, NULL);
+			u[i] = was;
+			assert_near((up - down) / 2e-2, slope[i], 1e-3 * fabs(slope[i]) + 0.05);
+			(void) hash_ksh_smooth(&residual, u, y, slope);
+		}
+		hash_ksh_residual_clear(&residual);
+		hash_labels_free(labels);
+	}
+}
+
+/* What the log says of the residual is |R|^2 of the codes that were learned, whether classes are fewer than inputs or not. */
+static void
+ksh_logs_the_residual_of_its_codes(void **state)
+{
+	for (int several = 0; several <= 1; several++)
+	{
+		hash_labels *labels = toy_labels(ROWS, CLASSES, several != 0, 0, 3);
+		float *z = toy_features(ROWS, DIM, labels, 0.8, 5), *u;
+		double residual = 0;
+
+		u = learn("ksh", labels, z, 0, 9);
+		for (size_t i = 0; i < ROWS; i++)
+		{
+			for (size_t j = 0; j < ROWS; j++)
+			{
+				double r = hash_labels_share(labels, i, labels, j) ? BITS : -BITS;
+
+				for (int b = 0; b < BITS; b++)
+					r -= (u[i * BITS + b] >= 0) == (u[j * BITS + b] >= 0) ? 1 : -1;
+				residual += r * r;
+			}
+		}
+		residual /= (double) BITS * BITS * ROWS * ROWS;
+		assert_near(last_logged, residual, 1e-4);
+		free(u);
+		free(z);
+		hash_labels_free(labels);
 	}
 }
 
@@ -394,11 +463,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_shallow_method_learns),
-		cmocka_unit_test(classifier_codes_are_classes),
-		cmocka_unit_test(sdh_steps_never_raise_the_objective),
-		cmocka_unit_test(ksh_gradient_equals_differences),
-		cmocka_unit_test(bad_problems_end_cleanly),
+		cmocka_unit_test(every_shallow_method_learns),         cmocka_unit_test(classifier_codes_are_classes),
+		cmocka_unit_test(sdh_steps_never_raise_the_objective), cmocka_unit_test(ksh_residual_equals_the_matrix),
+		cmocka_unit_test(ksh_logs_the_residual_of_its_codes),  cmocka_unit_test(bad_problems_end_cleanly),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
