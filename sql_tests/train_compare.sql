@@ -21,6 +21,15 @@ SELECT bool_and(mean BETWEEN -1e-9 AND 1 + 1e-9) FROM eddh_comparisons WHERE job
 -- Pictures that differ in stripes and colours: nearly everything is found.
 SELECT method, bits, mean > 0.6 AS found FROM eddh_comparisons WHERE job = :job AND measure = 'map' AND method IN ('sdh', 'classifier') ORDER BY method, bits;
 
+-- Curves of the first seed: balls grow until all is found, and what each method reports of its training, all steps where they are few.
+SELECT method, bits, curve, min(step) = 0 AND max(step) <= bits AND count(*) = 1 + max(step) AND bool_and(value BETWEEN 0 AND 1 + 1e-9) AS right
+FROM eddh_comparison_curves WHERE job = :job AND curve IN ('precision', 'recall') GROUP BY method, bits, curve ORDER BY method, bits, curve;
+SELECT bool_and(value >= last), bool_and(value > 1 - 1e-9 OR NOT final), count(*) FILTER (WHERE final) FROM (SELECT value, lag(value, 1, 0) OVER (PARTITION BY method, bits ORDER BY step) AS last,
+	step = max(step) OVER (PARTITION BY method, bits) AS final FROM eddh_comparison_curves WHERE job = :job AND curve = 'recall') AS r;
+SELECT method, bits, curve, array_agg(step ORDER BY step) FROM eddh_comparison_curves WHERE job = :job AND curve NOT IN ('precision', 'recall') AND method <> 'itq'
+GROUP BY method, bits, curve ORDER BY method, bits, curve;
+SELECT count(*) > 10, min(step), max(step), bool_and(value > 0) FROM eddh_comparison_curves WHERE job = :job AND method = 'itq' AND curve = 'quantisation' AND bits = 16;
+
 -- The same again is the same, but for the time it took; another seed is another split.
 SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,sdh,dhn,classifier}', '{8,16}', 'frozen',
 	'{"seeds": 2, "top": 10, "threads": 1, "epochs": 3, "head": "anchors", "anchors": 20, "sdh": {"iterations": 2, "head": "linear"}}') AS again \gset
@@ -29,9 +38,12 @@ SELECT count(*) > 0, bool_and(a.mean = b.mean) FROM eddh_comparisons AS a JOIN e
 WHERE a.job = :job AND b.job = :again AND measure NOT IN ('train_seconds', 'encode_microseconds');
 
 -- Classes that training never sees are asked for and searched alone. A variant of a method has a name of its own.
-SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,sdh,itq_once}', '{8}', 'frozen', '{"seeds": 1, "threads": 1, "unseen": 0.4, "itq_once": {"method": "itq", "iterations": 1}}') AS job \gset
+SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,sdh,itq_once}', '{8}', 'frozen', '{"seeds": 1, "threads": 1, "unseen": 0.4, "itq_once": {"method": "itq", "iterations": 1}, "itq": {"iterations": 200}}') AS job \gset
 SELECT eddh_wait(:job);
 SELECT remarks FROM eddh_jobs WHERE job = :job;
+-- A long training leaves every second step above 64, every fourth above 128.
+SELECT count(*) FILTER (WHERE step <= 64), count(*) FILTER (WHERE step BETWEEN 65 AND 128), count(*) FILTER (WHERE step > 128), max(step)
+FROM eddh_comparison_curves WHERE job = :job AND method = 'itq' AND curve = 'quantisation';
 SELECT method, mean > 0.3 FROM eddh_comparisons WHERE job = :job AND measure = 'map' ORDER BY method;
 
 \pset tuples_only off

@@ -10,7 +10,7 @@
 #include "report.h"
 #include "train/compare.h"
 #include "train/dataset.h"
-#include "train/net.h"
+#include "train/layers.h"
 #include "train/worker.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -31,6 +31,7 @@ typedef struct Comparison
 	float *features; /* n x dim, in that order */
 	hash_labels *train_labels, *database_labels, *query_labels;
 	size_t database_first; /* where the database begins in that order */
+	ComparePair pair;      /* that is learned */
 	int done, total;
 	char phase[96];
 } Comparison;
@@ -158,51 +159,58 @@ Progress(void *arg, const char *phase, int done, int total)
 	WorkerPhaseName(((Comparison *) arg)->phase);
 }
 
+static void
+Log(void *arg, const char *measure, int step, double value)
+{
+	CompareSayStep(&((Comparison *) arg)->pair, measure, step, value);
+}
+
+typedef struct KernelValues
+{
+	const TrainOptions *options;
+	size_t n;
+	float *values; /* of the layer that was applied last */
+} KernelValues;
+
+static const float *
+ApplyKernel(void *arg, const nn_graph *graph, const NetSource *source)
+{
+	KernelValues *kernel = arg;
+	float *values = Apply(graph, source, kernel->n, kernel->options);
+
+	if (kernel->values != NULL)
+		pfree(kernel->values);
+	return kernel->values = values;
+}
+
 /* The network from features to bits that a method learned; its time in *seconds. */
 static nn_graph *
-Learn(Comparison *c, const CompareTask *task, int bits, int seed, TrainOptions **options, double *seconds)
+Learn(Comparison *c, TrainOptions **options, double *seconds)
 {
-	const hash_method *method = task->method;
+	const hash_method *method = c->pair.task->method;
+	int bits = c->pair.bits;
+	uint64 seed = (uint64) c->pair.seed;
 	hash_problem problem = { .bits = bits,
 							 .rows = c->n_train,
 							 .dim = (int) c->dim,
 							 .features = c->features,
 							 .labels = c->train_labels,
-							 .seed = (uint64) seed,
+							 .seed = seed,
 							 .stop = &WorkerStop,
+							 .log = Log,
 							 .progress = Progress,
 							 .arg = c };
 	NetSource source = { .features = c->features, .dim = c->dim };
 	TimestampTz begin = GetCurrentTimestamp();
-	nn_graph *kernel = NULL, *centre, *learned, *joined;
-	float *phi = NULL;
+	KernelValues values = { .n = c->n_train };
+	nn_graph *kernel, *learned, *joined;
 	hash_head head = { 0 };
 	eddh_error err;
-	int anchors;
 
-	*options = TrainOptionsRead(task->options, method, true);
-	(*options)->value[OPTION_SEED] = seed;
-	anchors = TrainOptionsAnchors(*options, method);
-	if (anchors > 0)
-	{
-		hash_anchors drawn;
-
-		EDDH_CHECK(hash_anchors_draw(c->n_train, (int) c->dim, c->features, anchors,
-									 (*options)->value[OPTION_KERNEL_WIDTH], (uint64) seed, &drawn, &err),
-				   &err, NULL);
-		EDDH_CHECK(nn_graph_rbf(c->dim, drawn.count, drawn.rows, drawn.gamma, &kernel, &err), &err, NULL);
-		phi = Apply(kernel, &source, c->n_train, *options);
-		source = (NetSource){ .features = phi, .dim = drawn.count };
-		hash_anchors_clear(&drawn);
-		EDDH_CHECK(hash_anchors_fit(method, c->n_train, (int) source.dim, phi, &centre, &err), &err, NULL);
-		source.features = Apply(centre, &source, c->n_train, *options);
-		pfree(phi);
-		phi = unconstify(float *, source.features);
-		EDDH_CHECK(nn_graph_join(kernel, centre, &joined, &err), &err, NULL);
-		nn_graph_free(kernel);
-		nn_graph_free(centre);
-		kernel = joined;
-	}
+	*options = TrainOptionsRead(c->pair.task->options, method, true);
+	(*options)->value[OPTION_SEED] = (double) seed;
+	values.options = *options;
+	kernel = LayersKernel(method, *options, c->n_train, &source, ApplyKernel, &values);
 	problem.inputs = source.features;
 	problem.input_dim = (int) source.dim;
 	problem.epochs = (int) (*options)->value[OPTION_EPOCHS];
@@ -212,8 +220,7 @@ Learn(Comparison *c, const CompareTask *task, int bits, int seed, TrainOptions *
 		nn_graph *start;
 		Net *net;
 
-		EDDH_CHECK(nn_graph_dense(source.dim, bits, (uint64) seed ^ SPLIT_STREAM, NULL, NULL, &start, &err), &err,
-				   NULL);
+		EDDH_CHECK(nn_graph_dense(source.dim, bits, seed ^ SPLIT_STREAM, NULL, NULL, &start, &err), &err, NULL);
 		net = NetCreate(start, &source, c->n_train, 0, 1, NULL, *options);
 		nn_graph_free(start);
 		problem.net = NetHash(net);
@@ -235,52 +242,16 @@ Learn(Comparison *c, const CompareTask *task, int bits, int seed, TrainOptions *
 		nn_graph_free(kernel);
 		nn_graph_free(learned);
 		learned = joined;
-		pfree(phi);
+		pfree(values.values);
 	}
 	*seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC;
 	return learned;
 }
 
-static int
-CompareCodes(const void *a, const void *b, void *bytes)
-{
-	return memcmp(a, b, *(size_t *) bytes);
-}
-
-static void
-Say(const CompareTask *task, int bits, int seed, const char *measure, double value)
-{
-	WorkerLog(psprintf("%s %d %s", task->name, bits, measure), seed, value);
-}
-
-/* Mean over bits of |mean of the bit in +-1|, and how many different codes. */
-static void
-SayShape(const CompareTask *task, int bits, int seed, size_t n, const uint8 *codes)
-{
-	size_t bytes = (bits + 7) / 8, distinct = n > 0;
-	double balance = 0;
-	uint8 *sorted = palloc_extended(Max(1, n * bytes), MCXT_ALLOC_HUGE);
-
-	for (int j = 0; j < bits; j++)
-	{
-		double ones = 0;
-
-		for (size_t i = 0; i < n; i++)
-			ones += codes[i * bytes + j / 8] >> (7 - j % 8) & 1;
-		balance += fabs(2 * ones / (double) n - 1) / bits;
-	}
-	memcpy(sorted, codes, n * bytes);
-	qsort_arg(sorted, n, bytes, CompareCodes, &bytes);
-	for (size_t i = 1; i < n; i++)
-		distinct += memcmp(sorted + (i - 1) * bytes, sorted + i * bytes, bytes) != 0;
-	Say(task, bits, seed, "balance", balance);
-	Say(task, bits, seed, "distinct_codes", (double) distinct);
-	pfree(sorted);
-}
-
 static void
 RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 {
+	const ComparePair *pair = &c->pair;
 	size_t n = c->n_database + c->n_queries, bytes = (bits + 7) / 8;
 	NetSource source = { .features = c->features + c->database_first * c->dim, .dim = c->dim };
 	TrainOptions *options;
@@ -298,15 +269,16 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	hash_quality quality;
 	eddh_error err;
 
+	c->pair = (ComparePair){ .task = task, .bits = bits, .seed = seed };
 	snprintf(c->phase, sizeof(c->phase), "%s, %d bits, seed %d (%d of %d)", task->name, bits, seed, c->done + 1,
 			 c->total);
 	WorkerPhaseName(c->phase);
-	graph = Learn(c, task, bits, seed, &options, &seconds);
+	graph = Learn(c, &options, &seconds);
 	begin = GetCurrentTimestamp();
 	u = Apply(graph, &source, n, options);
 	nn_graph_free(graph);
-	Say(task, bits, seed, "train_seconds", seconds);
-	Say(task, bits, seed, "encode_microseconds", (double) (GetCurrentTimestamp() - begin) / (double) n);
+	CompareSay(pair, "train_seconds", seconds);
+	CompareSay(pair, "encode_microseconds", (double) (GetCurrentTimestamp() - begin) / (double) n);
 	for (size_t i = 0; i < n; i++)
 		EDDH_CHECK(hash_pack(bits, u + i * bits, codes + i * bytes, &err), &err, task->method->name);
 	pfree(u);
@@ -314,19 +286,20 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	ranking.query_codes = codes + c->n_database * bytes;
 	if (hash_measure(&ranking, &quality, &err) != EDDH_OK)
 		WorkerRaise(&err, NULL);
-	Say(task, bits, seed, "map", quality.map);
-	Say(task, bits, seed, "ndcg", quality.ndcg);
-	Say(task, bits, seed, "precision_radius_2", quality.precision_radius2);
-	Say(task, bits, seed, "empty_radius_2", quality.empty_radius2);
+	CompareSay(pair, "map", quality.map);
+	CompareSay(pair, "ndcg", quality.ndcg);
+	CompareSay(pair, "precision_radius_2", quality.precision_radius2);
+	CompareSay(pair, "empty_radius_2", quality.empty_radius2);
+	CompareSayRadii(pair, &ranking);
 	if (c->plan->top > 0)
 	{
 		ranking.top = c->plan->top;
 		if (hash_measure(&ranking, &quality, &err) != EDDH_OK)
 			WorkerRaise(&err, NULL);
-		Say(task, bits, seed, psprintf("map@%d", c->plan->top), quality.map);
-		Say(task, bits, seed, psprintf("precision@%d", c->plan->top), quality.precision_top);
+		CompareSay(pair, psprintf("map@%d", c->plan->top), quality.map);
+		CompareSay(pair, psprintf("precision@%d", c->plan->top), quality.precision_top);
 	}
-	SayShape(task, bits, seed, c->n_database, codes);
+	CompareSayShape(pair, c->n_database, codes);
 	c->done++;
 	WorkerPhase(c->phase, c->total);
 	WorkerProgress(c->done);

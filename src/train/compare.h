@@ -2,6 +2,7 @@
 #ifndef EDDH_TRAIN_COMPARE_H
 #define EDDH_TRAIN_COMPARE_H
 
+#include "hash/measure.h"
 #include "train/options.h"
 
 typedef struct CompareTask
@@ -27,6 +28,29 @@ typedef struct ComparePlan
 /* From {"methods": [...], "bits": [...], "seeds": ..., ..., options of trainings, "METHOD": {options of that method}}; a method named in `methods`
  * may be a variant: "NAME": {"method": "METHOD", options}. 22023 for what makes no sense. */
 extern ComparePlan *ComparePlanRead(Datum options);
+
+/* One training of a comparison. */
+typedef struct ComparePair
+{
+	const CompareTask *task;
+	int bits, seed;
+} ComparePair;
+
+/* ---- What a comparison leaves in its job's log (compare_log.c) ---- */
+
+extern void CompareSay(const ComparePair *pair, const char *measure, double value);
+
+/* Balance and number of different codes among n. */
+extern void CompareSayShape(const ComparePair *pair, size_t n, const uint8 *codes);
+
+/*
+ * Curves, of the first seed only: a point of training as the method reports it, and precision and recall by radius. At most COMPARE_CURVE points a radius curve, and
+ * every 2^i-th step above COMPARE_CURVE 2^i of a training, so that the log stays small whatever was asked for.
+ */
+#define COMPARE_CURVE 64
+
+extern void CompareSayStep(const ComparePair *pair, const char *curve, int step, double value);
+extern void CompareSayRadii(const ComparePair *pair, const hash_ranking *ranking);
 
 extern void CompareRun(void); /* the worker */
 

@@ -112,3 +112,30 @@ LayersLearner(const Layers *layers, size_t dim, int bits, uint64 seed)
 	nn_graph_free(head);
 	return joined;
 }
+
+nn_graph *
+LayersKernel(const hash_method *method, const TrainOptions *options, size_t n_train, NetSource *source,
+			 LayersApply apply, void *arg)
+{
+	int count = TrainOptionsAnchors(options, method);
+	hash_anchors anchors;
+	nn_graph *rbf, *conditioned, *joined;
+	eddh_error err;
+
+	if (count == 0)
+		return NULL;
+	EDDH_CHECK(hash_anchors_draw(n_train, (int) source->dim, source->features, count,
+								 options->value[OPTION_KERNEL_WIDTH], (uint64) options->value[OPTION_SEED], &anchors,
+								 &err),
+			   &err, NULL);
+	EDDH_CHECK(nn_graph_rbf(source->dim, anchors.count, anchors.rows, anchors.gamma, &rbf, &err), &err, NULL);
+	source->features = apply(arg, rbf, source);
+	source->dim = anchors.count;
+	hash_anchors_clear(&anchors);
+	EDDH_CHECK(hash_anchors_fit(method, n_train, (int) source->dim, source->features, &conditioned, &err), &err, NULL);
+	source->features = apply(arg, conditioned, source);
+	EDDH_CHECK(nn_graph_join(rbf, conditioned, &joined, &err), &err, NULL);
+	nn_graph_free(rbf);
+	nn_graph_free(conditioned);
+	return joined;
+}

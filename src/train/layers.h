@@ -3,7 +3,7 @@
 #define EDDH_TRAIN_LAYERS_H
 
 #include "nn/nn.h"
-#include "train/options.h"
+#include "train/net.h"
 
 /*
  *            prefix (frozen)        suffix (learned, pretrained)   model is stored as
@@ -27,5 +27,15 @@ extern void LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers w
 
 /* suffix + a hash layer of small seeded weights. The caller's. */
 extern nn_graph *LayersLearner(const Layers *layers, size_t dim, int bits, uint64 seed);
+
+/* Outputs of a graph for all samples of the source, of which there may be more than are learned from. What it returned before is not read any more. */
+typedef const float *(*LayersApply)(void *arg, const nn_graph *graph, const NetSource *source);
+
+/*
+ * The layers between features and hash layer, if this method with these options has any, else NULL: kernel values to anchors among the first n_train samples,
+ * conditioned for the method. *source changes from features to their outputs. The caller's.
+ */
+extern nn_graph *LayersKernel(const hash_method *method, const TrainOptions *options, size_t n_train, NetSource *source,
+							  LayersApply apply, void *arg);
 
 #endif /* EDDH_TRAIN_LAYERS_H */

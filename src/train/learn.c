@@ -177,29 +177,10 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 	return SpoolMap(spool);
 }
 
-/* Anchors, and every sample's kernel values in the place of its features. */
-static void
-ComputeKernel(Training *t, NetSource *source)
+static const float *
+ComputeKernel(void *arg, const nn_graph *graph, const NetSource *source)
 {
-	int count = TrainOptionsAnchors(t->options, t->method);
-	hash_anchors anchors;
-	nn_graph *centre, *joined;
-	eddh_error err;
-
-	EDDH_CHECK(hash_anchors_draw(t->n_train, (int) source->dim, source->features, count,
-								 t->options->value[OPTION_KERNEL_WIDTH], (uint64_t) t->options->value[OPTION_SEED],
-								 &anchors, &err),
-			   &err, NULL);
-	EDDH_CHECK(nn_graph_rbf(source->dim, anchors.count, anchors.rows, anchors.gamma, &t->kernel, &err), &err, NULL);
-	source->features = ComputeOnce(t, t->kernel, source, "compute kernel");
-	source->dim = anchors.count;
-	hash_anchors_clear(&anchors);
-	EDDH_CHECK(hash_anchors_fit(t->method, t->n_train, (int) source->dim, source->features, &centre, &err), &err, NULL);
-	source->features = ComputeOnce(t, centre, source, "compute kernel");
-	EDDH_CHECK(nn_graph_join(t->kernel, centre, &joined, &err), &err, NULL);
-	nn_graph_free(t->kernel);
-	nn_graph_free(centre);
-	t->kernel = joined;
+	return ComputeOnce(arg, graph, source, "compute kernel");
 }
 
 /* What is stored after the trunk: kernel and hash layer. */
@@ -403,8 +384,7 @@ TrainRun(void)
 	if (!t.backbone->trained && features != NULL)
 		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", t.backbone->name);
 
-	if (TrainOptionsAnchors(t.options, t.method) > 0)
-		ComputeKernel(&t, &source);
+	t.kernel = LayersKernel(t.method, t.options, t.n_train, &source, ComputeKernel, &t);
 
 	problem.rows = t.n_train;
 	problem.dim = (int) dim;
