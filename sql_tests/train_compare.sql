@@ -46,6 +46,12 @@ SELECT count(*) FILTER (WHERE step <= 64), count(*) FILTER (WHERE step BETWEEN 6
 FROM eddh_comparison_curves WHERE job = :job AND method = 'itq' AND curve = 'quantisation';
 SELECT method, mean > 0.3 FROM eddh_comparisons WHERE job = :job AND measure = 'map' ORDER BY method;
 
+
+-- A learning curve: variants that learn from the first pictures only. All of them are what the method without a limit is.
+SELECT eddh_compare('pic', 'jpeg', 'label', '{sdh_20,sdh_100,sdh}', '{8}', 'frozen', '{"seeds": 1, "threads": 1, "sdh_20": {"method": "sdh", "train": 20}, "sdh_100": {"method": "sdh", "train": 100}}') AS job \gset
+SELECT eddh_wait(:job);
+SELECT count(DISTINCT mean) FILTER (WHERE method IN ('sdh', 'sdh_100')), count(DISTINCT mean), count(*) FROM eddh_comparisons WHERE job = :job AND measure = 'ndcg';
+
 \pset tuples_only off
 SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,nonsense}');
 SELECT eddh_compare('pic', 'jpeg', 'label', '{itq}', '{4}');

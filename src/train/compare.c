@@ -29,7 +29,7 @@ typedef struct Comparison
 	size_t n_train, n_database,
 		n_queries;   /* the database includes what was learned from, except where classes are unseen */
 	float *features; /* n x dim, in that order */
-	hash_labels *train_labels, *database_labels, *query_labels;
+	hash_labels *database_labels, *query_labels;
 	size_t database_first; /* where the database begins in that order */
 	ComparePair pair;      /* that is learned */
 	int done, total;
@@ -146,7 +146,6 @@ Split(Comparison *c, int seed, const float *all_features, const uint32 *labelled
 		c->order[i] = labelled[shuffled[i]];
 		memcpy(c->features + i * c->dim, all_features + (size_t) shuffled[i] * c->dim, sizeof(float) * c->dim);
 	}
-	c->train_labels = DataSetLabels(c->data, c->n_train, c->order);
 	c->database_labels = DataSetLabels(c->data, c->n_database, c->order + c->database_first);
 	c->query_labels = DataSetLabels(c->data, c->n_queries, c->order + c->database_first + c->n_database);
 }
@@ -188,13 +187,15 @@ static nn_graph *
 Learn(Comparison *c, TrainOptions **options, double *seconds)
 {
 	const hash_method *method = c->pair.task->method;
-	int bits = c->pair.bits;
+	int bits = c->pair.bits, wanted = c->pair.task->train;
+	size_t n = wanted > 0 ? Min((size_t) wanted, c->n_train) : c->n_train;
+	hash_labels *labels = DataSetLabels(c->data, n, c->order);
 	uint64 seed = (uint64) c->pair.seed;
 	hash_problem problem = { .bits = bits,
-							 .rows = c->n_train,
+							 .rows = n,
 							 .dim = (int) c->dim,
 							 .features = c->features,
-							 .labels = c->train_labels,
+							 .labels = labels,
 							 .seed = seed,
 							 .stop = &WorkerStop,
 							 .log = Log,
@@ -202,7 +203,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 							 .arg = c };
 	NetSource source = { .features = c->features, .dim = c->dim };
 	TimestampTz begin = GetCurrentTimestamp();
-	KernelValues values = { .n = c->n_train };
+	KernelValues values = { .n = n };
 	nn_graph *kernel, *learned, *joined;
 	hash_head head = { 0 };
 	eddh_error err;
@@ -210,7 +211,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 	*options = TrainOptionsRead(c->pair.task->options, method, true);
 	(*options)->value[OPTION_SEED] = (double) seed;
 	values.options = *options;
-	kernel = LayersKernel(method, *options, c->n_train, &source, ApplyKernel, &values);
+	kernel = LayersKernel(method, *options, n, &source, ApplyKernel, &values);
 	problem.inputs = source.features;
 	problem.input_dim = (int) source.dim;
 	problem.epochs = (int) (*options)->value[OPTION_EPOCHS];
@@ -221,7 +222,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 		Net *net;
 
 		EDDH_CHECK(nn_graph_dense(source.dim, bits, seed ^ SPLIT_STREAM, NULL, NULL, &start, &err), &err, NULL);
-		net = NetCreate(start, &source, c->n_train, 0, 1, NULL, *options);
+		net = NetCreate(start, &source, n, 0, 1, NULL, *options);
 		nn_graph_free(start);
 		problem.net = NetHash(net);
 		if (method->train(&problem, &head, &err) != EDDH_OK)
@@ -244,6 +245,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 		learned = joined;
 		pfree(values.values);
 	}
+	hash_labels_free(labels);
 	*seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC;
 	return learned;
 }
@@ -373,7 +375,6 @@ CompareRun(void)
 				RunPair(&c, &c.plan->tasks[t], c.plan->bits[b], seed);
 				MemoryContextReset(pair_context);
 			}
-		hash_labels_free(c.train_labels);
 		hash_labels_free(c.database_labels);
 		hash_labels_free(c.query_labels);
 	}

@@ -10,6 +10,7 @@ typedef struct CompareTask
 	const char *name; /* the method's, or that of a variant of it */
 	const hash_method *method;
 	Datum options; /* jsonb: of a training with this method */
+	int train;     /* of the plan's pictures to learn from the first so many; 0: all */
 } CompareTask;
 
 typedef struct ComparePlan
@@ -26,7 +27,7 @@ typedef struct ComparePlan
 } ComparePlan;
 
 /* From {"methods": [...], "bits": [...], "seeds": ..., ..., options of trainings, "METHOD": {options of that method}}; a method named in `methods`
- * may be a variant: "NAME": {"method": "METHOD", options}. 22023 for what makes no sense. */
+ * may be a variant: "NAME": {"method": "METHOD", "train": ..., options}. 22023 for what makes no sense. */
 extern ComparePlan *ComparePlanRead(Datum options);
 
 /* One training of a comparison. */

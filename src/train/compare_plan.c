@@ -168,7 +168,9 @@ ComparePlanRead(Datum options)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("the name of a variant must be one word, not \"%s\"", task->name)));
 		task->method = method;
-		task->options = DirectFunctionCall2(jsonb_concat, shared, Without(own_options, "method"));
+		task->train = Find(own_options, own[OWN_TRAIN].name) != NULL ? (int) OwnValue(own_options, &own[OWN_TRAIN]) : 0;
+		own_options = Without(Without(own_options, "method"), own[OWN_TRAIN].name);
+		task->options = DirectFunctionCall2(jsonb_concat, shared, own_options);
 		/* Anchors asked of all are for those that can have them. */
 		if (method->no_anchors)
 			task->options = Without(task->options, "head");
