@@ -100,12 +100,21 @@ LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which)
 }
 
 nn_graph *
-LayersLearner(const Layers *layers, size_t dim, int bits, uint64 seed)
+LayersHead(size_t dim, int bits, uint64 seed)
 {
-	nn_graph *head, *joined;
+	nn_graph *head;
 	eddh_error err;
 
 	EDDH_CHECK(nn_graph_dense(dim, bits, seed ^ HEAD_STREAM, NULL, NULL, &head, &err), &err, NULL);
+	return head;
+}
+
+nn_graph *
+LayersLearner(const Layers *layers, size_t dim, int bits, uint64 seed)
+{
+	nn_graph *head = LayersHead(dim, bits, seed), *joined;
+	eddh_error err;
+
 	if (layers->suffix == NULL)
 		return head;
 	EDDH_CHECK(nn_graph_join(layers->suffix, head, &joined, &err), &err, NULL);

@@ -25,7 +25,8 @@ typedef struct Layers
 /* Lives as long as the job. fc of a backbone without fully connected layers at its end becomes hash, with a remark. */
 extern void LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which);
 
-/* suffix + a hash layer of small seeded weights. The caller's. */
+/* A hash layer of small seeded weights; the suffix with this layer behind it (without a suffix the layer alone). The caller's. */
+extern nn_graph *LayersHead(size_t dim, int bits, uint64 seed);
 extern nn_graph *LayersLearner(const Layers *layers, size_t dim, int bits, uint64 seed);
 
 /* Outputs of a graph for all samples of the source, of which there may be more than are learned from. What it returned before is not read any more. */

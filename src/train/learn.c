@@ -37,6 +37,7 @@ typedef struct Training
 	size_t n_train, n_held;
 	hash_labels *labels, *held_labels; /* NULL without labels */
 	nn_graph *kernel;                  /* features to kernel values; NULL: the hash layer sees the features */
+	int epochs;                        /* those of the hash layer alone, then of all that learns */
 	double quality;
 } Training;
 
@@ -269,7 +270,7 @@ Measure(Training *t, Net *net)
 	pfree(u);
 	t->quality = quality.map;
 	WorkerQuality(quality.map);
-	WorkerLog("held-out mAP", (int) t->options->value[OPTION_EPOCHS], quality.map);
+	WorkerLog("held-out mAP", t->epochs, quality.map);
 }
 
 /* ---- Checkpoints ---- */
@@ -338,7 +339,7 @@ void
 TrainRun(void)
 {
 	Training t = { .job = WorkerJob() };
-	int bits = t.job->bits;
+	int bits = t.job->bits, head_epochs;
 	size_t dim;
 	uint64 seed;
 	Layers layers;
@@ -393,7 +394,8 @@ TrainRun(void)
 	problem.input_dim = t.kernel != NULL ? (int) source.dim : (int) dim;
 	problem.labels = t.labels;
 	problem.seed = seed;
-	problem.epochs = (int) t.options->value[OPTION_EPOCHS];
+	head_epochs = layers.suffix != NULL ? TrainOptionsHeadEpochs(t.options, t.backbone->trained) : 0;
+	t.epochs = problem.epochs = head_epochs + (int) t.options->value[OPTION_EPOCHS];
 	problem.values = t.options->method;
 	if (t.method->needs_net)
 	{
@@ -401,6 +403,12 @@ TrainRun(void)
 		net = NetCreate(learner, &source, t.n_train, layers.pretrained_nodes,
 						t.backbone->trained ? PRETRAINED_FACTOR : 1.0, layers.features, t.options);
 		nn_graph_free(learner);
+		if (head_epochs > 0)
+		{
+			learner = LayersHead(dim, bits, seed);
+			NetHeadFirst(net, learner, features, head_epochs, t.options);
+			nn_graph_free(learner);
+		}
 		NetResume(net, Fingerprint(&t), dim);
 		problem.net = NetHash(net);
 	}

@@ -12,25 +12,36 @@
 /* Streams of random numbers: 0..epochs-1 shuffle epochs. */
 #define FLIP_STREAM UINT64_C(0x666c6970)
 
+/* What learns, and from what. */
+typedef struct Stage
+{
+	nn_trainer *trainer;
+	NetSource source;
+	int batch;
+} Stage;
+
 struct Net
 {
 	hash_net hash;
-	nn_trainer *trainer;
-	NetSource source;
+	Stage all;
+	Stage head; /* goes before, for head_epochs */
+	Stage *now;
+	int head_epochs;
+	int asked; /* epochs the method has begun, recorded ones too */
 	image_prep prep;
 	size_t n;
 	size_t outputs;
-	int batch;
 	uint64 seed;
 	bool flip;
 	const char *features;
 	uint32 *order;
-	int epoch; /* that runs, or comes next */
-	uint64 steps_done, steps_total;
-	int passes_done, passes_total; /* of forward over all pictures */
-	TimestampTz begin;             /* of the first step or pass */
-	Replay *replay;                /* NULL: without checkpoints */
-	ReplayState resumed;           /* what the next epoch begins with */
+	int epoch;                      /* that runs, or comes next */
+	uint64 steps_done, steps_total; /* of the whole network */
+	int passes_done, passes_total;  /* of forward over all pictures */
+	int passes_cheap;               /* of those done, over features */
+	TimestampTz begin;              /* of the first step or pass */
+	Replay *replay;                 /* NULL: without checkpoints */
+	ReplayState resumed;            /* what the next epoch begins with */
 	size_t feature_dim;
 	double pass; /* over all pictures, in steps */
 };
@@ -66,11 +77,12 @@ static void
 Fetch(void *arg, size_t sample, float *input)
 {
 	const Net *net = arg;
+	const NetSource *source = &net->now->source;
 
-	if (net->source.features != NULL)
-		memcpy(input, net->source.features + sample * net->source.dim, net->source.dim * sizeof(float));
+	if (source->features != NULL)
+		memcpy(input, source->features + sample * source->dim, source->dim * sizeof(float));
 	else
-		image_normalise(&net->prep, DataSetPicture(net->source.data, net->source.rows[sample]), input);
+		image_normalise(&net->prep, DataSetPicture(source->data, source->rows[sample]), input);
 }
 
 static void
@@ -79,7 +91,8 @@ FetchToTrain(void *arg, size_t sample, float *input)
 	const Net *net = arg;
 
 	Fetch(arg, sample, input);
-	if (net->flip && Coin(net->seed, net->epoch, sample))
+	/* Features have no mirror image. */
+	if (net->flip && net->now->source.features == NULL && Coin(net->seed, net->epoch, sample))
 		Flip(input, net->prep.size);
 }
 
@@ -108,19 +121,20 @@ static void
 TellProgress(Net *net)
 {
 	double seconds = (double) (GetCurrentTimestamp() - net->begin) / USECS_PER_SEC;
-	double done = (double) net->steps_done + net->passes_done * net->pass;
+	double done = (double) net->steps_done + (net->passes_done - net->passes_cheap) * net->pass;
 	double left = (double) (net->steps_total - Min(net->steps_done, net->steps_total)) +
 				  (Max(net->passes_total - net->passes_done, 0) + 1) * net->pass;
 
-	WorkerProgress((int64) (net->steps_done * net->batch));
-	WorkerEta(seconds / done * left);
+	WorkerProgress((int64) (net->steps_done * net->all.batch));
+	if (done > 0)
+		WorkerEta(seconds / done * left);
 }
 
 /* If it is time. */
 static eddh_code
 Checkpoint(Net *net, size_t start, double loss_sum, eddh_error *err)
 {
-	ReplayState state = { .trainer_step = nn_trainer_get_state(net->trainer).step,
+	ReplayState state = { .trainer_step = nn_trainer_get_state(net->now->trainer).step,
 						  .steps_done = net->steps_done,
 						  .start = start,
 						  .loss_sum = loss_sum,
@@ -128,6 +142,17 @@ Checkpoint(Net *net, size_t start, double loss_sum, eddh_error *err)
 						  .epoch = net->epoch };
 
 	return ReplayTick(net->replay, &state, err);
+}
+
+/* The hash layer has learned alone: from here on the whole network does, and begins with it. */
+static void
+JoinHead(Net *net)
+{
+	nn_trainer_state from = nn_trainer_get_state(net->head.trainer), to = nn_trainer_get_state(net->all.trainer);
+
+	memcpy(to.weights + to.count - from.count, from.weights, from.count * sizeof(float));
+	net->now = &net->all;
+	net->begin = 0;
 }
 
 /* The clock runs from the first step or pass, a resumed one's with what went before. */
@@ -148,6 +173,8 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 	bool given;
 	eddh_code code = ReplayNext(net->replay, REPLAY_EPOCH, &loss, sizeof(loss), &given, err);
 
+	if (net->asked++ == net->head_epochs && net->now == &net->head && !given)
+		JoinHead(net);
 	Begin(net);
 	if (code != EDDH_OK || given)
 	{
@@ -160,17 +187,17 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 	for (size_t i = 0; i < net->n; i++)
 		net->order[i] = (uint32) i;
 	eddh_rng_shuffle(&rng, net->n, net->order);
-	for (size_t start = net->resumed.start; start < net->n; start += net->batch)
+	for (size_t start = net->resumed.start; start < net->n; start += net->now->batch)
 	{
-		int n = (int) Min((size_t) net->batch, net->n - start);
+		int n = (int) Min((size_t) net->now->batch, net->n - start);
 
 		if (eddh_stopped(&WorkerStop))
 			return eddh_fail(err, EDDH_STOPPED, "stopped");
-		code =
-			nn_trainer_step(net->trainer, n, net->order + start, FetchToTrain, net, Gradient, &call, &WorkerStop, err);
+		code = nn_trainer_step(net->now->trainer, n, net->order + start, FetchToTrain, net, Gradient, &call,
+							   &WorkerStop, err);
 		if (code != EDDH_OK)
 			return code;
-		net->steps_done++;
+		net->steps_done += net->now == &net->all;
 		TellProgress(net);
 		code = Checkpoint(net, start + n, call.loss_sum, err);
 		if (code != EDDH_OK)
@@ -190,7 +217,14 @@ Outputs(Net *net, size_t first, size_t n, const char *tensor, float *out, eddh_e
 {
 	for (size_t i = 0; i < n; i++)
 		net->order[i] = (uint32) (first + i);
-	return nn_trainer_outputs(net->trainer, n, net->order, Fetch, net, tensor, out, &WorkerStop, err);
+	return nn_trainer_outputs(net->now->trainer, n, net->order, Fetch, net, tensor, out, &WorkerStop, err);
+}
+
+static void
+CountPass(Net *net)
+{
+	net->passes_done++;
+	net->passes_cheap += net->head_epochs > 0 && net->asked <= net->head_epochs;
 }
 
 static eddh_code
@@ -202,7 +236,7 @@ AllOutputs(void *ctx, float *u, eddh_error *err)
 	eddh_code code = ReplayNext(net->replay, REPLAY_OUTPUTS, u, len, &given, err);
 
 	Begin(net);
-	net->passes_done++;
+	CountPass(net);
 	if (code != EDDH_OK || given)
 		return code;
 	code = Outputs(net, 0, net->n, NULL, u, err);
@@ -223,7 +257,7 @@ AllFeatures(void *ctx, float *z, eddh_error *err)
 		eddh_code code = ReplayNext(net->replay, REPLAY_FEATURES, z, len, &given, err);
 
 		Begin(net);
-		net->passes_done++;
+		CountPass(net);
 		if (code != EDDH_OK || given)
 			return code;
 		code = Outputs(net, 0, net->n, net->features, z, err);
@@ -232,7 +266,7 @@ AllFeatures(void *ctx, float *z, eddh_error *err)
 		return code;
 	}
 	for (size_t i = 0; i < net->n; i++)
-		Fetch(net, i, z + i * net->source.dim);
+		Fetch(net, i, z + i * net->all.source.dim);
 	return EDDH_OK;
 }
 
@@ -260,38 +294,70 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 
 	net->hash =
 		(hash_net){ .ctx = net, .epoch = Epoch, .outputs = AllOutputs, .features = AllFeatures, .expect = Expect };
-	net->source = *source;
+	net->all.source = *source;
+	net->now = &net->all;
 	if (source->data != NULL)
 		net->prep = source->data->prep;
 	net->n = n;
 	net->outputs = nn_graph_output_shape(graph).count;
-	net->batch = (int) options->value[OPTION_BATCH];
+	net->all.batch = (int) options->value[OPTION_BATCH];
 	net->seed = (uint64) options->value[OPTION_SEED];
-	/* Features have no mirror image. */
-	net->flip = options->value[OPTION_FLIP] != 0 && source->features == NULL;
+	net->flip = options->value[OPTION_FLIP] != 0;
 	net->features = features;
 	net->order = MemoryContextAllocHuge(WorkerContext(), sizeof(uint32) * Max(n, 1));
-	net->steps_total = (uint64) options->value[OPTION_EPOCHS] * ((n + net->batch - 1) / net->batch);
+	net->steps_total = (uint64) options->value[OPTION_EPOCHS] * ((n + net->all.batch - 1) / net->all.batch);
 	sgd.total_steps = net->steps_total;
 	/* Backward costs twice what forward does. */
-	net->pass = ceil((double) n / net->batch) / 3;
-	EDDH_CHECK(nn_trainer_create(graph, (int) options->value[OPTION_THREADS], net->batch, &sgd, &net->trainer, &err),
-			   &err, NULL);
+	net->pass = ceil((double) n / net->all.batch) / 3;
+	EDDH_CHECK(
+		nn_trainer_create(graph, (int) options->value[OPTION_THREADS], net->all.batch, &sgd, &net->all.trainer, &err),
+		&err, NULL);
 	return net;
+}
+
+void
+NetHeadFirst(Net *net, const nn_graph *head, const float *features, int epochs, const TrainOptions *options)
+{
+	const hash_param *standard = TrainOptionsGeneral();
+	int batch = (int) standard[OPTION_BATCH].standard;
+	nn_sgd sgd = { .rate_first = standard[OPTION_RATE].standard,
+				   .rate_last = standard[OPTION_RATE_LAST].standard,
+				   .total_steps = (uint64) epochs * ((net->n + batch - 1) / batch),
+				   .momentum = options->value[OPTION_MOMENTUM],
+				   .weight_decay = options->value[OPTION_WEIGHT_DECAY],
+				   .clip_norm = options->value[OPTION_CLIP_NORM] };
+	eddh_error err;
+
+	net->head.source = (NetSource){ .features = features, .dim = nn_graph_input_shape(head).count };
+	net->head.batch = batch;
+	net->head_epochs = epochs;
+	EDDH_CHECK(nn_trainer_create(head, (int) options->value[OPTION_THREADS], batch, &sgd, &net->head.trainer, &err),
+			   &err, NULL);
+	net->now = &net->head;
 }
 
 void
 NetResume(Net *net, uint64 fingerprint, size_t feature_dim)
 {
-	nn_trainer_state state = nn_trainer_get_state(net->trainer);
-	CheckpointPiece learned[] = { { state.weights, state.count * sizeof(float) },
-								  { state.velocity, state.velocity != NULL ? state.count * sizeof(float) : 0 } };
+	CheckpointPiece learned[4];
+	int n = 0;
 
+	for (Stage *stage = &net->all; stage != NULL;
+		 stage = stage == &net->all && net->head_epochs > 0 ? &net->head : NULL)
+	{
+		nn_trainer_state state = nn_trainer_get_state(stage->trainer);
+		size_t len = state.count * sizeof(float);
+
+		learned[n++] = (CheckpointPiece){ state.weights, len };
+		learned[n++] = (CheckpointPiece){ state.velocity, state.velocity != NULL ? len : 0 };
+	}
 	net->feature_dim = feature_dim;
-	net->replay = ReplayCreate(fingerprint, lengthof(learned), learned);
+	net->replay = ReplayCreate(fingerprint, n, learned);
 	if (!ReplayLoad(net->replay, &net->resumed))
 		return;
-	nn_trainer_set_step(net->trainer, net->resumed.trainer_step);
+	if (net->resumed.epoch >= net->head_epochs)
+		net->now = &net->all;
+	nn_trainer_set_step(net->now->trainer, net->resumed.trainer_step);
 	net->epoch = net->resumed.epoch;
 	net->steps_done = net->resumed.steps_done;
 	WorkerRemark("goes on from a checkpoint, after " UINT64_FORMAT " of " UINT64_FORMAT " mini-batches",
@@ -303,7 +369,8 @@ NetFree(Net *net)
 {
 	if (net == NULL)
 		return;
-	nn_trainer_free(net->trainer);
+	nn_trainer_free(net->all.trainer);
+	nn_trainer_free(net->head.trainer);
 	pfree(net->order);
 	pfree(net);
 }
@@ -311,21 +378,21 @@ NetFree(Net *net)
 const hash_net *
 NetHash(Net *net)
 {
-	WorkerPhase("learn", (int64) (net->steps_total * net->batch));
-	WorkerProgress((int64) (net->steps_done * net->batch));
+	WorkerPhase("learn", (int64) (net->steps_total * net->all.batch));
+	WorkerProgress((int64) (net->steps_done * net->all.batch));
 	return &net->hash;
 }
 
 const nn_graph *
 NetGraph(const Net *net)
 {
-	return nn_trainer_graph(net->trainer);
+	return nn_trainer_graph(net->all.trainer);
 }
 
 size_t
 NetMemory(const Net *net)
 {
-	return nn_trainer_memory(net->trainer);
+	return nn_trainer_memory(net->all.trainer);
 }
 
 void

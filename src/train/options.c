@@ -30,6 +30,9 @@ static const hash_param general[OPTION_COUNT + 1] = {
 							  "spread of the kernel, times the median distance of two anchors" },
 	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL, "passes over the pictures; an untrained backbone: 12",
 						.whole = true },
+	[OPTION_HEAD_EPOCHS] = { "head_epochs", -1, -1, 1000000, NULL,
+							 "passes, before those, of the hash layer alone over the features of the backbone as it came, where that is trained and more than the hash layer learns; -1: 30",
+							 .whole = true },
 	[OPTION_BATCH] = { "batch", 128, 1, 4096, NULL, "pictures in a mini-batch", .whole = true },
 	[OPTION_RATE] = { "rate", 0.02, 1e-9, 100, NULL, "learning rate at the beginning" },
 	[OPTION_RATE_LAST] = { "rate_last", 0.0004, 1e-12, 100, NULL,
@@ -194,6 +197,19 @@ WriteOne(StringInfo json, const hash_param *param, double value)
 		else
 			escape_json(json, choice);
 	}
+}
+
+/* Enough for the hash layer to settle; they cost seconds. */
+#define HEAD_EPOCHS_STANDARD 30
+
+int
+TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_trained)
+{
+	int epochs = (int) options->value[OPTION_HEAD_EPOCHS];
+
+	if (!backbone_trained || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH)
+		return 0;
+	return epochs < 0 ? HEAD_EPOCHS_STANDARD : epochs;
 }
 
 /* Anchors where neither the user nor the method says how many. */

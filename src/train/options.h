@@ -11,6 +11,7 @@ typedef enum TrainOption
 	OPTION_ANCHORS,
 	OPTION_KERNEL_WIDTH,
 	OPTION_EPOCHS,
+	OPTION_HEAD_EPOCHS,
 	OPTION_BATCH,
 	OPTION_RATE,
 	OPTION_RATE_LAST,
@@ -55,6 +56,9 @@ extern const hash_param *TrainOptionsGeneral(void);
  * range: 22023, naming it and its range.
  */
 extern TrainOptions *TrainOptionsRead(Datum options, const hash_method *method, bool backbone_trained);
+
+/* Passes of the hash layer alone before the network's; 0: none. */
+extern int TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_trained);
 
 /* Anchors before the hash layer; 0: none. */
 extern int TrainOptionsAnchors(const TrainOptions *options, const hash_method *method);

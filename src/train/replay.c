@@ -7,7 +7,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define MOST_PIECES 4
+#define MOST_PIECES 5
 
 /* Records that wait for the next checkpoint: more memory than this, and it comes early. */
 #define MOST_WAITING ((size_t) 64 << 20)

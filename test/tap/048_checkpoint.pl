@@ -16,10 +16,11 @@ fill_pictures($node, 'postgres');
 
 sub start_training
 {
-	my ($model, $options) = @_;
+	my ($model, $options, $backbone) = @_;
+	$backbone //= 'cnn-s';
 
 	return $node->safe_psql('postgres',
-		qq{SELECT eddh_train('$model', 'picture', 'image', 'label', 16, options => '{"batch": 32, "seed": 5, $options}')});
+		qq{SELECT eddh_train('$model', 'picture', 'image', 'label', 16, backbone => '$backbone', options => '{"batch": 32, "seed": 5, $options}')});
 }
 
 sub wait_for_end
@@ -62,27 +63,32 @@ my %stop = (
 	'killed' => sub { kill 'KILL', $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'eddh job'}) },
 	'in a server that crashed' => sub { $node->stop('immediate'); $node->start });
 
-# A network learned whole, from nothing, so that the method also asks it for features; one without momentum, so without velocities; a part of a network.
+# A network learned whole, from nothing, so that the method also asks it for features; one without momentum, so without velocities; a part of a network; one
+# that has learned before, so that its hash layer learns alone first: stopped there, and later.
+$node->safe_psql('postgres', q{SELECT eddh_import_backbone('learned', eddh_export_backbone('cnn-s'), '{"trained": true}')});
 for my $case (
-	[ 'all',   '"train_layers": "all", "epochs": 60, "threads": 2, "flip": true', 'cancelled', 'terminated', 'killed', 'in a server that crashed' ],
-	[ 'plain', '"train_layers": "all", "epochs": 40, "threads": 1, "momentum": 0', 'cancelled' ],
-	[ 'fc',    '"train_layers": "fc", "epochs": 60, "threads": 1', 'in a server that crashed' ])
+	[ 'all',   'cnn-s',   0,  '"train_layers": "all", "epochs": 60, "threads": 2, "flip": true', 'cancelled', 'terminated', 'killed', 'in a server that crashed' ],
+	[ 'plain', 'cnn-s',   0,  '"train_layers": "all", "epochs": 40, "threads": 1, "momentum": 0', 'cancelled' ],
+	[ 'fc',    'cnn-s',   0,  '"train_layers": "fc", "epochs": 60, "threads": 1', 'in a server that crashed' ],
+	[ 'head',  'learned', 60, '"train_layers": "all", "epochs": 40, "head_epochs": 60, "threads": 1', 'killed', 'cancelled' ])
 {
-	my ($name, $options, @stops) = @$case;
-	my $whole = start_training("${name}_whole", $options);
+	my ($name, $backbone, $head, $options, @stops) = @$case;
+	my $whole = start_training("${name}_whole", $options, $backbone);
 	wait_for_end($whole);
 
-	my $job = start_training("${name}_broken", $options);
+	my $job = start_training("${name}_broken", $options, $backbone);
 	my $epoch = 0;
-	for my $how (@stops)
+	for my $i (0 .. $#stops)
 	{
-		$epoch = past_epoch($job, $epoch + 2);
+		my $how = $stops[$i];
+
+		$epoch = past_epoch($job, $i == 1 && $head > 0 ? $head + 2 : $epoch + 2);
 		$stop{$how}->($job);
 		wait_for($node, 'postgres', "SELECT state NOT IN ('queued', 'running') FROM eddh_jobs WHERE job = $job", "$name: ends");
 		isnt($node->safe_psql('postgres', "SELECT state FROM eddh_jobs WHERE job = $job"), 'done', "$name: $how");
 		$node->safe_psql('postgres', "SELECT eddh_resume($job)");
-		# Three mini-batches an epoch.
-		cmp_ok(resumed_after($job), '>=', 3 * $epoch, "$name, $how: goes on");
+		# Three mini-batches an epoch of the whole network.
+		cmp_ok(resumed_after($job), '>=', 3 * ($epoch > $head ? $epoch - $head : 0), "$name, $how: goes on");
 	}
 	wait_for_end($job);
 	is(model_sha("${name}_broken"), model_sha("${name}_whole"), "$name: the same model, bit for bit");
