@@ -110,7 +110,7 @@ SELECT l.job, m.part[1] AS method, m.part[2]::integer AS bits, m.part[3] AS curv
 FROM eddh_catalog.job_log AS l JOIN eddh_catalog.job AS j USING (job)
 	CROSS JOIN LATERAL (SELECT pg_catalog.regexp_match(l.measure, '^(\S+) (\d+) (\S+) (\d+)$') AS part OFFSET 0) AS m
 WHERE pg_catalog.pg_has_role(j.owner, 'USAGE') AND j.kind OPERATOR(pg_catalog.=) 'compare' AND m.part IS NOT NULL;
-COMMENT ON VIEW eddh_comparison_curves IS 'curves of eddh_compare, first seed: precision and recall (means over queries) by radius; loss, objective and what else a method reports by step of its training';
+COMMENT ON VIEW eddh_comparison_curves IS 'curves of eddh_compare, first seed: precision and recall by radius, as means over queries and (micro) over all pairs; loss, objective and what else a method reports by step of its training';
 GRANT SELECT ON eddh_comparisons, eddh_comparison_curves TO PUBLIC;
 
 CREATE FUNCTION eddh_encode_table(images regclass, image_column name, code_column name, model text DEFAULT NULL,

@@ -45,10 +45,10 @@ extern void CompareSay(const ComparePair *pair, const char *measure, double valu
 extern void CompareSayShape(const ComparePair *pair, size_t n, const uint8 *codes);
 
 /*
- * Curves, of the first seed only: a point of training as the method reports it, and precision and recall by radius. At most COMPARE_CURVE points a radius curve, and
+ * Curves, of the first seed only: a point of training as the method reports it, and precision and recall by radius. At most COMPARE_CURVE + 1 radii, and
  * every 2^i-th step above COMPARE_CURVE 2^i of a training, so that the log stays small whatever was asked for.
  */
-#define COMPARE_CURVE 64
+#define COMPARE_CURVE 32
 
 extern void CompareSayStep(const ComparePair *pair, const char *curve, int step, double value);
 extern void CompareSayRadii(const ComparePair *pair, const hash_ranking *ranking);

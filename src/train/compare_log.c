@@ -80,24 +80,25 @@ CompareSayStep(const ComparePair *pair, const char *curve, int step, double valu
 void
 CompareSayRadii(const ComparePair *pair, const hash_ranking *ranking)
 {
+	static const char *const names[] = { "precision", "recall", "micro_precision", "micro_recall" };
 	int bits = pair->bits, every = (bits + COMPARE_CURVE - 1) / COMPARE_CURVE;
-	double *curve[4];
+	double *curve[lengthof(names)];
 	eddh_error err;
 
 	if (pair->seed != 1)
 		return;
-	for (int i = 0; i < lengthof(curve); i++)
+	for (int i = 0; i < lengthof(names); i++)
 		curve[i] = palloc(sizeof(double) * (bits + 1));
 	if (hash_pr_curve(ranking, curve[0], curve[1], curve[2], curve[3], &err) != EDDH_OK)
 		WorkerRaise(&err, NULL);
 	for (int radius = 0; radius <= bits; radius += every)
 	{
-		SayPoint(pair, "precision", radius, curve[0][radius]);
-		SayPoint(pair, "recall", radius, curve[1][radius]);
+		for (int i = 0; i < lengthof(names); i++)
+			SayPoint(pair, names[i], radius, curve[i][radius]);
 		/* All is found: wider balls only add what is not relevant. */
 		if (curve[1][radius] >= 1 - 1e-9)
 			break;
 	}
-	for (int i = 0; i < lengthof(curve); i++)
+	for (int i = 0; i < lengthof(names); i++)
 		pfree(curve[i]);
 }
