@@ -69,11 +69,33 @@ scratch_without_columns(const nn_window *g, int k, int groups)
 }
 
 static void
-without_columns(const nn_window *g, int k, int groups, int n, const float *x, const float *w, const float *b,
-				nn_act act, float *y, float *scratch)
+without_columns(const nn_window *g, const nn_strides *at, int k, int groups, int n, const float *x, const float *w,
+				const float *b, nn_act act, float *y, float *scratch)
 {
-	(nn_conv_winograd_fits(g, k, groups) ? nn_conv_winograd : nn_conv_direct)(g, k, groups, n, x, w, b, act, y,
+	(nn_conv_winograd_fits(g, k, groups) ? nn_conv_winograd : nn_conv_direct)(g, at, k, groups, n, x, w, b, act, y,
 																			  scratch);
+}
+
+bool
+nn_conv_strided_fits(const nn_window *g, int k, int groups)
+{
+	return nn_conv_is_depthwise(g, groups) ? nn_depthwise_rows_fits(g) : fits_without_columns(g, k, groups);
+}
+
+bool
+nn_conv_wants_whole_planes(const nn_window *g, int k, int groups)
+{
+	return !nn_conv_is_depthwise(g, groups) && nn_conv_winograd_fits(g, k, groups);
+}
+
+void
+nn_conv_forward_strided(const nn_window *g, const nn_strides *at, int k, int groups, int n, const float *x,
+						const float *w, const float *b, nn_act act, float *y, float *scratch)
+{
+	if (nn_conv_is_depthwise(g, groups))
+		nn_depthwise_rows(g, at, k, n, x, w, b, act, y);
+	else
+		without_columns(g, at, k, groups, n, x, w, b, act, y, scratch);
 }
 
 /*
@@ -150,7 +172,9 @@ nn_conv_forward(const nn_window *g, int k, int groups, int n, const float *x, co
 	}
 	if (fits_without_columns(g, k, groups))
 	{
-		without_columns(g, k, groups, n, x, w, b, act, y, scratch);
+		nn_strides dense = nn_strides_dense(g, k);
+
+		without_columns(g, &dense, k, groups, n, x, w, b, act, y, scratch);
 		return;
 	}
 	s = shape_of(g, k, groups);
@@ -231,13 +255,14 @@ input_gradient(const nn_window *t, const nn_window *g, int k, int groups, int n,
 	size_t taps = (size_t) g->kh * g->kw;
 	size_t cg = (size_t) (g->c / groups);
 	size_t kg = (size_t) (k / groups);
+	nn_strides dense = nn_strides_dense(t, g->c);
 	float *turned = scratch;
 
 	for (size_t o = 0; o < (size_t) k; o++)
 		for (size_t c = 0; c < cg; c++, w += taps)
 			for (size_t tap = 0; tap < taps; tap++)
 				turned[((o / kg * cg + c) * kg + o % kg) * taps + taps - 1 - tap] = w[tap];
-	without_columns(t, g->c, groups, n, dy, turned, NULL, none, dx, scratch + round_up(k * cg * taps, 16));
+	without_columns(t, &dense, g->c, groups, n, dy, turned, NULL, none, dx, scratch + round_up(k * cg * taps, 16));
 }
 
 void

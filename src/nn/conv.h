@@ -17,8 +17,8 @@ nn_depthwise_fits(const nn_window *g); /* false for geometries whose padded plan
 
 /* 3x3 and 5x5 straight from the rows of the planes (depthwise_rows.c); nn_depthwise_forward chooses. */
 extern bool nn_depthwise_rows_fits(const nn_window *g);
-extern void nn_depthwise_rows(const nn_window *g, int k, int n, const float *x, const float *w, const float *b,
-							  nn_act act, float *y);
+extern void nn_depthwise_rows(const nn_window *g, const nn_strides *at, int k, int n, const float *x, const float *w,
+							  const float *b, nn_act act, float *y);
 /* dw is added to. */
 extern void nn_depthwise_rows_weights(const nn_window *g, int k, int n, const float *x, const float *dy, float *dw);
 
@@ -27,14 +27,14 @@ extern void nn_depthwise_rows_weights(const nn_window *g, int k, int n, const fl
  */
 extern bool nn_conv_direct_fits(const nn_window *g, int k, int groups);
 extern size_t nn_conv_direct_scratch(const nn_window *g, int k, int groups);
-extern void nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, const float *w, const float *b,
-						   nn_act act, float *y, float *scratch);
+extern void nn_conv_direct(const nn_window *g, const nn_strides *at, int k, int groups, int n, const float *x,
+						   const float *w, const float *b, nn_act act, float *y, float *scratch);
 
 /* 3x3, stride 1, with fewer multiplications (conv_winograd.c); needs no BLAS. */
 extern bool nn_conv_winograd_fits(const nn_window *g, int k, int groups);
 extern size_t nn_conv_winograd_scratch(const nn_window *g, int k, int groups);
-extern void nn_conv_winograd(const nn_window *g, int k, int groups, int n, const float *x, const float *w,
-							 const float *b, nn_act act, float *y, float *scratch);
+extern void nn_conv_winograd(const nn_window *g, const nn_strides *at, int k, int groups, int n, const float *x,
+							 const float *w, const float *b, nn_act act, float *y, float *scratch);
 
 static inline bool
 nn_conv_is_depthwise(const nn_window *g, int groups)

@@ -151,7 +151,9 @@ nn_depthwise_forward(const nn_window *g, int k, int n, const float *x, const flo
 
 	if (nn_depthwise_rows_fits(g))
 	{
-		nn_depthwise_rows(g, k, n, x, w, b, act, y);
+		nn_strides dense = nn_strides_dense(g, k);
+
+		nn_depthwise_rows(g, &dense, k, n, x, w, b, act, y);
 		return;
 	}
 	memset(scratch, 0, p.all * sizeof *scratch);
@@ -160,7 +162,7 @@ nn_depthwise_forward(const nn_window *g, int k, int n, const float *x, const flo
 	for (int i = 0; i < n; i++)
 		for (int c = 0; c < g->c; c++, x += (size_t) g->h * g->w)
 		{
-			nn_phases_split(g, &p, 1, x, scratch);
+			nn_phases_split(g, &p, 1, x, 0, scratch);
 			for (int o = c * each; o < (c + 1) * each; o++, y += (size_t) g->oh * g->ow)
 			{
 				q.w = w + (size_t) o * taps;
@@ -248,6 +250,7 @@ input_gradient(const nn_window *t, int k, int n, const float *w, const float *dy
 {
 	const nn_act none = { NN_ACT_NONE, 0.0f, 0.0f };
 	size_t taps = (size_t) t->kh * t->kw;
+	nn_strides at = nn_strides_dense(t, k);
 	nn_window one = *t;
 
 	one.c = 1;
@@ -255,12 +258,8 @@ input_gradient(const nn_window *t, int k, int n, const float *w, const float *dy
 	{
 		for (size_t tap = 0; tap < taps; tap++)
 			scratch[tap] = w[o * taps + taps - 1 - tap];
-		for (int i = 0; i < n; i++)
-		{
-			size_t at = (size_t) i * k + o;
-
-			nn_depthwise_rows(&one, 1, 1, dy + at * t->h * t->w, scratch, NULL, none, dx + at * t->oh * t->ow);
-		}
+		nn_depthwise_rows(&one, &at, 1, n, dy + (size_t) o * at.x_plane, scratch, NULL, none,
+						  dx + (size_t) o * at.y_plane);
 	}
 }
 

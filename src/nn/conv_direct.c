@@ -69,7 +69,7 @@ typedef struct block
 	const float *b;
 	nn_act act;
 	float *y; /* of the group, in the tile's first image */
-	size_t out;
+	size_t y_plane;
 } block;
 
 NN_INLINE float
@@ -97,7 +97,7 @@ NN_INLINE void
 finish(const block *k, size_t channel, const float *sums)
 {
 	float add = k->b != NULL ? k->b[channel] : 0.0f;
-	float *y = k->y + channel * k->out;
+	float *y = k->y + channel * k->y_plane;
 
 	for (int s = 0; s < k->panel->n_out; s++)
 	{
@@ -158,7 +158,7 @@ finish(const block *k, size_t channel, const float *sums)
 		rows_vec_##suffix lo = rows_all_##suffix(k->act.kind == NN_ACT_RELU ? 0.0f : k->act.lo);                \
 		rows_vec_##suffix hi = rows_all_##suffix(k->act.hi);                                                    \
 		rows_mask_##suffix mask = rows_mask_of_##suffix((vectors - 1) * WIDTH, k->panel->out[0].len);           \
-		float *y = k->y + channel * k->out + k->panel->out[0].from;                                             \
+		float *y = k->y + channel * k->y_plane + k->panel->out[0].from;                                         \
                                                                                                                 \
 		for (size_t i = 0; i < TILE; i++)                                                                       \
 		{                                                                                                       \
@@ -181,7 +181,7 @@ finish(const block *k, size_t channel, const float *sums)
 				else                                                                                            \
 					rows_store_##suffix(mask, y + j * WIDTH, v);                                                \
 			}                                                                                                   \
-			y += k->out;                                                                                        \
+			y += k->y_plane;                                                                                    \
 		}                                                                                                       \
 	}                                                                                                           \
                                                                                                                 \
@@ -381,49 +381,52 @@ has_odd_position(const nn_window *g, const direct *d, size_t images, int width)
 }
 
 static void
-odd_position(const direct *d, size_t at, const float *x, const float *w, const float *b, nn_act act, float *y,
-			 float *column)
+odd_position(const direct *d, const nn_strides *s, size_t at, const float *x, const float *w, const float *b,
+			 nn_act act, float *y, float *column)
 {
 	for (size_t c = 0; c < d->rows; c++)
-		column[c] = x[c * d->out + at];
+		column[c] = x[c * s->x_plane + at];
 	for (size_t o = 0; o < d->kg; o++)
-		y[o * d->out + at] = apply(act.kind, act, nn_dot(d->rows, w + o * d->rows, column) + (b != NULL ? b[o] : 0.0f));
+		y[o * s->y_plane + at] =
+			apply(act.kind, act, nn_dot(d->rows, w + o * d->rows, column) + (b != NULL ? b[o] : 0.0f));
 }
 
 void
-nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, const float *w, const float *b, nn_act act,
-			   float *y, float *scratch)
+nn_conv_direct(const nn_window *g, const nn_strides *at, int k, int groups, int n, const float *x, const float *w,
+			   const float *b, nn_act act, float *y, float *scratch)
 {
 	const kernels *here = kernels_here();
 	direct d = plan(g, k, groups);
 	int cg = g->c / groups;
-	size_t in = (size_t) g->h * g->w;
-	size_t x_image = (size_t) g->c * in;
-	size_t y_image = (size_t) k * d.out;
+	size_t channel = d.in_place ? at->x_plane : d.p.all; /* from one to the next in the source */
+	const float *x_end = x + (size_t) (n - 1) * at->x_image + (size_t) (g->c - 1) * at->x_plane + (size_t) g->h * g->w;
 	float *source = scratch;
 	float *packed = source + d.n_source;
 	float *sums = packed + d.n_packed;
 	size_t max_waiting = d.waiting < MAX_WAITING ? d.waiting : MAX_WAITING;
 	size_t *offsets = (size_t *) (sums + max_waiting * d.n_sums);
 	size_t n_blocks = (d.rows + DEPTH - 1) / DEPTH;
+	size_t n_source;
 	panel panels[MAX_WAITING];
 
+	d.images = d.images < (size_t) n ? d.images : (size_t) n;
+	n_source = d.in_place ? 0 : d.images * cg * d.p.all + NN_PHASE_SLACK;
 	for (int c = 0, r = 0; c < cg; c++)
 		for (int ky = 0; ky < g->kh; ky++)
 			for (int kx = 0; kx < g->kw; kx++, r++)
-				offsets[r] = (size_t) c * d.p.all + (d.in_place ? (size_t) ky * g->dh * g->w + (size_t) kx * g->dw
+				offsets[r] = (size_t) c * channel + (d.in_place ? (size_t) ky * g->dh * g->w + (size_t) kx * g->dw
 																: nn_phases_tap(g, &d.p, ky, kx));
 	if (!d.in_place)
-		memset(source, 0, d.n_source * sizeof *source);
+		memset(source, 0, n_source * sizeof *source);
 
 	for (size_t i = 0; i < (size_t) n; i += d.images)
 		for (int group = 0; group < groups; group++)
 		{
 			size_t images = d.images < (size_t) n - i ? d.images : (size_t) n - i;
-			const float *xg = x + i * x_image + (size_t) group * cg * in;
+			const float *xg = x + i * at->x_image + (size_t) group * cg * at->x_plane;
 			const float *from = d.in_place ? xg : source;
-			const float *end = d.in_place ? x + (size_t) n * x_image : source + d.n_source;
-			size_t source_image = d.in_place ? x_image : (size_t) cg * d.p.all;
+			const float *end = d.in_place ? x_end : source + n_source;
+			size_t source_image = d.in_place ? at->x_image : (size_t) cg * d.p.all;
 			bool odd = has_odd_position(g, &d, images, here->width);
 			size_t positions = images * d.out - odd;
 			size_t vectors = (positions + here->width - 1) / here->width;
@@ -432,7 +435,7 @@ nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, con
 
 			if (!d.in_place)
 				for (size_t j = 0; j < images; j++)
-					nn_phases_split(g, &d.p, (size_t) cg, xg + j * x_image, source + j * source_image);
+					nn_phases_split(g, &d.p, (size_t) cg, xg + j * at->x_image, at->x_plane, source + j * source_image);
 			for (size_t done = 0; done < n_panels;)
 			{
 				size_t waiting = n_panels - done < max_waiting ? n_panels - done : max_waiting;
@@ -445,13 +448,13 @@ nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, con
 					size_t first = next * here->width;
 					size_t count = take * here->width < positions - first ? take * here->width : positions - first;
 
-					describe(g, &d, source_image, y_image, first, count, here->width, &panels[j]);
+					describe(g, &d, source_image, at->y_image, first, count, here->width, &panels[j]);
 					next += take;
 				}
-				for (size_t at = 0; at < n_blocks; at++)
+				for (size_t now = 0; now < n_blocks; now++)
 				{
-					size_t row = d.rows * at / n_blocks;
-					size_t depth = d.rows * (at + 1) / n_blocks - row;
+					size_t row = d.rows * now / n_blocks;
+					size_t depth = d.rows * (now + 1) / n_blocks - row;
 
 					for (size_t j = 0; j < waiting; j++)
 					{
@@ -462,12 +465,12 @@ nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, con
 									   .kg = d.kg,
 									   .packed = packed,
 									   .sums = sums + j * d.n_sums,
-									   .first = at == 0,
-									   .last = at == n_blocks - 1,
+									   .first = now == 0,
+									   .last = now == n_blocks - 1,
 									   .b = b != NULL ? b + (size_t) group * d.kg : NULL,
 									   .act = act,
-									   .y = y + i * y_image + (size_t) group * d.kg * d.out,
-									   .out = d.out };
+									   .y = y + i * at->y_image + (size_t) group * d.kg * at->y_plane,
+									   .y_plane = at->y_plane };
 
 						here->pack(&panels[j], depth, offsets + row, from, end, packed);
 						here->multiply(&work);
@@ -476,8 +479,8 @@ nn_conv_direct(const nn_window *g, int k, int groups, int n, const float *x, con
 				done += waiting;
 			}
 			if (odd)
-				odd_position(&d, positions, xg, w + (size_t) group * d.kg * d.rows,
+				odd_position(&d, at, positions, xg, w + (size_t) group * d.kg * d.rows,
 							 b != NULL ? b + (size_t) group * d.kg : NULL, act,
-							 y + i * y_image + (size_t) group * d.kg * d.out, packed);
+							 y + i * at->y_image + (size_t) group * d.kg * at->y_plane, packed);
 		}
 }

@@ -222,14 +222,12 @@ DEFINE_TRANSFORMS(avx512, NN_TARGET_AVX512, 16)
 #endif
 
 void
-nn_conv_winograd(const nn_window *g, int k, int groups, int n, const float *x, const float *w, const float *b,
-				 nn_act act, float *y, float *scratch)
+nn_conv_winograd(const nn_window *g, const nn_strides *at, int k, int groups, int n, const float *x, const float *w,
+				 const float *b, nn_act act, float *y, float *scratch)
 {
 #if defined(__x86_64__)
 	bool wide = nn_simd_level() == NN_SIMD_AVX512;
 	winograd p = plan(g, k, groups);
-	size_t in = (size_t) g->h * g->w;
-	size_t out = (size_t) g->oh * g->ow;
 	size_t all = (size_t) n * p.th;
 	float *u = scratch;
 	float *v = u + 16 * p.u;
@@ -244,9 +242,9 @@ nn_conv_winograd(const nn_window *g, int k, int groups, int n, const float *x, c
 
 			for (size_t r = 0; r < rows; r++)
 				for (int c = 0; c < p.cg; c++)
-					(wide ? pixels_avx512 : pixels_avx2)(&p,
-														 x + ((row + r) / p.th * g->c + (size_t) group * p.cg + c) * in,
-														 (int) ((row + r) % p.th), v + c * p.ld + r * p.tw);
+					(wide ? pixels_avx512 : pixels_avx2)(
+						&p, x + (row + r) / p.th * at->x_image + ((size_t) group * p.cg + c) * at->x_plane,
+						(int) ((row + r) % p.th), v + c * p.ld + r * p.tw);
 			for (int element = 0; element < 16; element++)
 				nn_matmul(false, false, (size_t) p.kg, rows * p.tw, (size_t) p.cg, 1.0f, u + element * p.u,
 						  (size_t) p.cg, v + element * p.v, p.ld, 0.0f, m + element * p.m, p.ld);
@@ -254,7 +252,8 @@ nn_conv_winograd(const nn_window *g, int k, int groups, int n, const float *x, c
 				for (size_t r = 0; r < rows; r++)
 					(wide ? outputs_avx512 : outputs_avx2)(
 						&p, m + o * p.ld + r * p.tw, b != NULL ? b[group * p.kg + o] : 0.0f, act,
-						(int) ((row + r) % p.th), y + ((row + r) / p.th * k + (size_t) group * p.kg + o) * out);
+						(int) ((row + r) % p.th),
+						y + (row + r) / p.th * at->y_image + ((size_t) group * p.kg + o) * at->y_plane);
 		}
 	}
 #endif

@@ -32,6 +32,7 @@ typedef struct planes
 	const float *x, *w, *b;
 	nn_act act;
 	float *y;
+	nn_strides at;
 } planes;
 
 #define DEFINE_PLANES(suffix, TARGET, WIDTH)                                                                      \
@@ -98,8 +99,8 @@ typedef struct planes
 		for (size_t o = 0; o < p->n; o++)                                                                         \
 		{                                                                                                         \
 			size_t channel = o % (size_t) p->k;                                                                   \
-			const float *x = p->x + (o / p->k * g->c + channel / p->each) * ((size_t) g->h * g->w);               \
-			float *y = p->y + o * ((size_t) g->oh * g->ow);                                                       \
+			const float *x = p->x + o / p->k * p->at.x_image + channel / p->each * p->at.x_plane;                 \
+			float *y = p->y + o / p->k * p->at.y_image + channel * p->at.y_plane;                                 \
 			rows_vec_##suffix add = rows_all_##suffix(p->b != NULL ? p->b[channel] : 0.0f);                       \
 			rows_vec_##suffix w[MOST_K * MOST_K];                                                                 \
                                                                                                                   \
@@ -156,11 +157,11 @@ DEFINE_PLANES(avx512, NN_TARGET_AVX512, 16)
 #endif
 
 void
-nn_depthwise_rows(const nn_window *g, int k, int n, const float *x, const float *w, const float *b, nn_act act,
-				  float *y)
+nn_depthwise_rows(const nn_window *g, const nn_strides *at, int k, int n, const float *x, const float *w,
+				  const float *b, nn_act act, float *y)
 {
 #if defined(__x86_64__)
-	planes p = { g, (size_t) n * k, k, k / g->c, x, w, b, act, y };
+	planes p = { g, (size_t) n * k, k, k / g->c, x, w, b, act, y, *at };
 
 	if (nn_simd_level() == NN_SIMD_AVX512)
 		planes_avx512(&p);

@@ -25,6 +25,24 @@ typedef struct nn_window
 /* out = floor (or ceil) ((in + pads - (dilation (kernel - 1) + 1)) / stride) + 1; a ceil window never starts outside input + leading pad. False if < 1. */
 extern bool nn_window_output(nn_window *g, bool ceil_mode);
 
+/*
+ * How far apart the planes of an input (x) and of an output (y) stand, and their images, in floats. Not dense: some rows of every plane (bands.h), some
+ * channels of every image (a part of a Concat).
+ */
+typedef struct nn_strides
+{
+	size_t x_plane, x_image, y_plane, y_image;
+} nn_strides;
+
+static inline nn_strides
+nn_strides_dense(const nn_window *g, int k)
+{
+	size_t in = (size_t) g->h * g->w;
+	size_t out = (size_t) g->oh * g->ow;
+
+	return (nn_strides){ in, (size_t) g->c * in, out, (size_t) k * out };
+}
+
 /* What is applied to y in the same pass. */
 typedef enum nn_act_kind
 {
@@ -43,6 +61,12 @@ typedef struct nn_act
 extern size_t nn_conv_scratch(const nn_window *g, int k, int groups, bool training); /* floats */
 extern void nn_conv_forward(const nn_window *g, int k, int groups, int n, const float *x, const float *w,
 							const float *b, nn_act act, float *y, float *scratch);
+/* The same on planes that are not dense; for what nn_conv_strided_fits says. */
+extern bool nn_conv_strided_fits(const nn_window *g, int k, int groups);
+/* Is it slower on few rows at a time? */
+extern bool nn_conv_wants_whole_planes(const nn_window *g, int k, int groups);
+extern void nn_conv_forward_strided(const nn_window *g, const nn_strides *at, int k, int groups, int n, const float *x,
+									const float *w, const float *b, nn_act act, float *y, float *scratch);
 extern void nn_conv_backward(const nn_window *g, int k, int groups, int n, const float *x, const float *w,
 							 const float *dy, float *dx, float *dw, float *db, float *scratch);
 extern void nn_conv_forward_naive(const nn_window *g, int k, int groups, int n, const float *x, const float *w,
@@ -59,6 +83,8 @@ extern void nn_act_backward(nn_act act, size_t count, const float *y, const floa
 
 /* max over the pixels that exist; index (count of y) keeps the winner for the backward pass, NULL when not training. */
 extern void nn_maxpool_forward(const nn_window *g, int n, const float *x, float *y, int *index);
+extern bool nn_maxpool_strided_fits(const nn_window *g);
+extern void nn_maxpool_forward_strided(const nn_window *g, const nn_strides *at, int n, const float *x, float *y);
 extern void nn_maxpool_backward(const nn_window *g, int n, const float *dy, const int *index, float *dx);
 
 /* mean; count_pad: padding counts in the divisor. */

@@ -248,7 +248,9 @@ nn_maxpool_forward(const nn_window *g, int n, const float *x, float *y, int *ind
 
 	if (index == NULL && nn_maxpool_rows_fits(g))
 	{
-		nn_maxpool_rows(g, (size_t) n * g->c, x, y);
+		nn_strides dense = nn_strides_dense(g, g->c);
+
+		nn_maxpool_rows(g, &dense, n, x, y);
 		return;
 	}
 	for (size_t plane = 0; plane < (size_t) n * g->c; plane++)
@@ -256,6 +258,18 @@ nn_maxpool_forward(const nn_window *g, int n, const float *x, float *y, int *ind
 			plane_forward(g, x + plane * in, y + plane * out);
 		else
 			plane_index(g, x + plane * in, y + plane * out, index + plane * out);
+}
+
+bool
+nn_maxpool_strided_fits(const nn_window *g)
+{
+	return nn_maxpool_rows_fits(g);
+}
+
+void
+nn_maxpool_forward_strided(const nn_window *g, const nn_strides *at, int n, const float *x, float *y)
+{
+	nn_maxpool_rows(g, at, n, x, y);
 }
 
 void

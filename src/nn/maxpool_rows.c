@@ -20,7 +20,8 @@ nn_maxpool_rows_fits(const nn_window *g)
 
 #define DEFINE_PLANES(suffix, TARGET, WIDTH)                                                                           \
 	ROWS_FUNCTION(TARGET)                                                                                              \
-	void planes_of_##suffix(const int K, const int S, const nn_window *g, size_t n, const float *x, float *y)          \
+	void planes_of_##suffix(const int K, const int S, const nn_window *g, const nn_strides *at, int n, const float *x, \
+							float *y)                                                                                  \
 	{                                                                                                                  \
 		const int loads = S == 1 ? K : K == 3 ? 4 : 2;                                                                 \
 		int chunks = (g->ow + WIDTH - 1) / WIDTH;                                                                      \
@@ -36,8 +37,12 @@ nn_maxpool_rows_fits(const nn_window *g)
 				in[i][l] = rows_mask_of_##suffix(i * S * WIDTH - g->pw0 + shift[l], g->w);                             \
 			out[i] = rows_mask_of_##suffix(i * WIDTH, g->ow);                                                          \
 		}                                                                                                              \
-		for (size_t plane = 0; plane < n; plane++, x += (size_t) g->h * g->w)                                          \
-			for (int oy = 0; oy < g->oh; oy++, y += g->ow)                                                             \
+		for (size_t p = 0; p < (size_t) n * g->c; p++)                                                                 \
+		{                                                                                                              \
+			const float *plane = x + p / g->c * at->x_image + p % g->c * at->x_plane;                                  \
+			float *row = y + p / g->c * at->y_image + p % g->c * at->y_plane;                                          \
+                                                                                                                       \
+			for (int oy = 0; oy < g->oh; oy++, row += g->ow)                                                           \
 				for (int i = 0; i < chunks; i++)                                                                       \
 				{                                                                                                      \
 					int first = oy * S - g->ph0;                                                                       \
@@ -45,7 +50,7 @@ nn_maxpool_rows_fits(const nn_window *g)
                                                                                                                        \
 					for (int ky = 0; ky < K; ky++)                                                                     \
 					{                                                                                                  \
-						const float *from = x + (ptrdiff_t) (first + ky) * g->w + i * S * WIDTH - g->pw0;              \
+						const float *from = plane + (ptrdiff_t) (first + ky) * g->w + i * S * WIDTH - g->pw0;          \
                                                                                                                        \
 						if (first + ky >= 0 && first + ky < g->h)                                                      \
 							for (int l = 0; l < loads; l++)                                                            \
@@ -64,20 +69,21 @@ nn_maxpool_rows_fits(const nn_window *g)
 					max[0] = rows_larger_##suffix(max[0], max[1]);                                                     \
 					if (K == 3)                                                                                        \
 						max[0] = rows_larger_##suffix(max[0], max[2]);                                                 \
-					rows_store_##suffix(out[i], y + i * WIDTH, max[0]);                                                \
+					rows_store_##suffix(out[i], row + i * WIDTH, max[0]);                                              \
 				}                                                                                                      \
+		}                                                                                                              \
 	}                                                                                                                  \
                                                                                                                        \
-	static TARGET void planes_##suffix(const nn_window *g, size_t n, const float *x, float *y)                         \
+	static TARGET void planes_##suffix(const nn_window *g, const nn_strides *at, int n, const float *x, float *y)      \
 	{                                                                                                                  \
 		if (g->kw == 2 && g->sw == 2)                                                                                  \
-			planes_of_##suffix(2, 2, g, n, x, y);                                                                      \
+			planes_of_##suffix(2, 2, g, at, n, x, y);                                                                  \
 		else if (g->kw == 2)                                                                                           \
-			planes_of_##suffix(2, 1, g, n, x, y);                                                                      \
+			planes_of_##suffix(2, 1, g, at, n, x, y);                                                                  \
 		else if (g->sw == 2)                                                                                           \
-			planes_of_##suffix(3, 2, g, n, x, y);                                                                      \
+			planes_of_##suffix(3, 2, g, at, n, x, y);                                                                  \
 		else                                                                                                           \
-			planes_of_##suffix(3, 1, g, n, x, y);                                                                      \
+			planes_of_##suffix(3, 1, g, at, n, x, y);                                                                  \
 	}
 
 DEFINE_PLANES(avx2, NN_TARGET_AVX2, 8)
@@ -85,9 +91,9 @@ DEFINE_PLANES(avx512, NN_TARGET_AVX512, 16)
 #endif
 
 void
-nn_maxpool_rows(const nn_window *g, size_t planes, const float *x, float *y)
+nn_maxpool_rows(const nn_window *g, const nn_strides *at, int n, const float *x, float *y)
 {
 #if defined(__x86_64__)
-	(nn_simd_level() == NN_SIMD_AVX512 ? planes_avx512 : planes_avx2)(g, planes, x, y);
+	(nn_simd_level() == NN_SIMD_AVX512 ? planes_avx512 : planes_avx2)(g, at, n, x, y);
 #endif
 }

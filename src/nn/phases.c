@@ -5,7 +5,7 @@
 #include "nn/window.h"
 
 NN_INLINE void
-nn_phases_split_body(const nn_window *g, const nn_phases *p, size_t planes, const float *x, float *to)
+nn_phases_split_body(const nn_window *g, const nn_phases *p, size_t planes, const float *x, size_t x_plane, float *to)
 {
 	for (int py = 0; py < g->sh; py++)
 		for (int px = 0; px < g->sw; px++)
@@ -21,7 +21,7 @@ nn_phases_split_body(const nn_window *g, const nn_phases *p, size_t planes, cons
 			for (size_t plane = 0; plane < planes; plane++)
 				for (int r = y0; r < y1; r++)
 				{
-					const float *from = x + (plane * g->h + (size_t) (r * g->sh + py - g->ph0)) * g->w + px - g->pw0;
+					const float *from = x + plane * x_plane + (size_t) (r * g->sh + py - g->ph0) * g->w + px - g->pw0;
 					float *row = sub + plane * p->all + (size_t) r * p->pitch;
 
 					if (g->sw == 1)
@@ -40,5 +40,5 @@ nn_phases_split_body(const nn_window *g, const nn_phases *p, size_t planes, cons
 		}
 }
 NN_SIMD_KERNEL(extern, nn_phases_split,
-			   (const nn_window *g, const nn_phases *p, size_t planes, const float *x, float *to),
-			   (g, p, planes, x, to))
+			   (const nn_window *g, const nn_phases *p, size_t planes, const float *x, size_t x_plane, float *to),
+			   (g, p, planes, x, x_plane, to))

@@ -55,7 +55,8 @@ nn_phases_tap(const nn_window *g, const nn_phases *p, int ky, int kx)
 	return ((size_t) (dy % g->sh) * g->sw + dx % g->sw) * p->size + (size_t) (dy / g->sh) * p->pitch + dx / g->sw;
 }
 
-/* Fills the sub-planes of `planes` planes, p->all floats each. The padding is not written: it must have been zeroed once. */
-extern void nn_phases_split(const nn_window *g, const nn_phases *p, size_t planes, const float *x, float *to);
+/* Fills the sub-planes of `planes` planes, x_plane floats apart, with p->all floats each. The padding is not written: it must have been zeroed once. */
+extern void nn_phases_split(const nn_window *g, const nn_phases *p, size_t planes, const float *x, size_t x_plane,
+							float *to);
 
 #endif /* EDDH_NN_PHASES_H */

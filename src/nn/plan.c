@@ -102,6 +102,8 @@ new_value(nn_plan *plan, uint32_t tensor, nn_where where)
 						 .count = (size_t) plan->graph->tensors[tensor].count,
 						 .place = NN_NO_PLACE,
 						 .gradient = NN_NO_PLACE,
+						 .inside = NN_NO_VALUE,
+						 .written = plan->n_steps,
 						 .born = plan->n_steps,
 						 .last = plan->n_steps };
 	return plan->n_values++;
@@ -161,6 +163,8 @@ plan_node(nn_plan *plan, uint32_t i, const uint32_t *readers, uint32_t *writer)
 					   .first_link = plan->n_links,
 					   .n_links = node->n_edges,
 					   .in_place = in_place,
+					   .chain_first = plan->n_steps,
+					   .chain_end = plan->n_steps + 1,
 					   .extra = NN_NO_PLACE,
 					   .scratch = { NN_NO_PLACE, NN_NO_PLACE } };
 	for (uint32_t e = 0; e < node->n_edges; e++)
@@ -171,11 +175,13 @@ plan_node(nn_plan *plan, uint32_t i, const uint32_t *readers, uint32_t *writer)
 		plan->links[plan->n_links++] =
 			(nn_link){ .value = plan->value_of[tensor], .tensor = tensor, .aside = NN_NO_PLACE };
 		value->last = plan->n_steps;
+		value->readers++;
 		value->kept = value->kept || backward_reads_input(node->op);
 	}
 	if (!in_place)
 		plan->value_of[node->output] = new_value(plan, node->output, NN_IN_ARENA);
 	step->output = plan->value_of[node->output];
+	plan->values[step->output].written = plan->n_steps;
 	writer[step->output] = plan->n_steps++;
 }
 
@@ -206,12 +212,14 @@ mark_additions(nn_plan *plan, eddh_error *err)
 
 uint64_t nn_part_floats = (uint64_t) 1 << 18;
 
-/* As many samples as fit there; for a dense layer all: its weights are read once. */
+/* As many samples as fit there; for a dense layer all: its weights are read once. A chain counts as one step. */
 static int
 part_of(const nn_plan *plan, const nn_step *step)
 {
-	uint64_t floats = plan->values[step->output].count;
+	uint64_t floats = plan->values[plan->steps[step->chain_end - 1].output].count;
 	uint64_t part;
+
+	step = &plan->steps[step->chain_first];
 
 	if (plan->graph->nodes[step->node].op == NN_OP_DENSE)
 		return plan->max_batch;
@@ -277,15 +285,25 @@ want_values(nn_plan *plan, nn_item *items, size_t *n)
 {
 	uint32_t s = plan->n_steps;
 
+	/* What a step of a chain touches lives as long as the chain. */
 	for (uint32_t v = 0; v < plan->n_values; v++)
 	{
 		nn_value *value = &plan->values[v];
 		bool is_output = v == plan->value_of[plan->graph->output];
 		const nn_segment *writer, *reader;
 		size_t batch, part;
+		uint32_t from = plan->steps[value->born].chain_first;
+		uint32_t to = plan->steps[value->last].chain_end - 1;
 
-		if (value->where != NN_IN_ARENA)
+		if (value->where != NN_IN_ARENA || value->inside != NN_NO_VALUE)
 			continue;
+		if (value->rows > 0)
+		{
+			const nn_tensor *tensor = &plan->graph->tensors[plan->graph->nodes[plan->steps[value->born].node].output];
+
+			want(items, n, &value->place, times(value->count / tensor->dim[1], value->rows), from, to);
+			continue;
+		}
 		writer = &plan->segments[plan->steps[value->born].segment];
 		reader = &plan->segments[plan->steps[value->last].segment];
 		batch = times(value->count, (size_t) plan->max_batch);
@@ -293,7 +311,7 @@ want_values(nn_plan *plan, nn_item *items, size_t *n)
 		value->gradient_whole = is_output || writer != reader;
 		value->whole = value->gradient_whole || (plan->training && value->kept);
 		if (!value->whole)
-			want(items, n, &value->place, part, value->born, value->last);
+			want(items, n, &value->place, part, from, to);
 		else if (plan->training && value->kept)
 			want(items, n, &value->place, batch, writer->first, 2 * s - writer->first);
 		else
@@ -324,9 +342,11 @@ want_steps(nn_plan *plan, nn_item *items, size_t *n)
 
 		if (node->op == NN_OP_CONV)
 		{
-			size_t floats = nn_conv_scratch(&node->window, node->k, node->groups, plan->training);
+			bool alone = step->chain_end - step->chain_first == 1;
+			size_t floats =
+				alone ? nn_conv_scratch(&node->window, node->k, node->groups, plan->training) : step->band_scratch;
 
-			want(items, n, &step->scratch[0], floats, s, s);
+			want(items, n, &step->scratch[0], floats, step->chain_first, step->chain_end - 1);
 			if (plan->training)
 				want(items, n, &step->scratch[1], floats, end - s, end - s);
 		}
@@ -410,8 +430,12 @@ nn_plan_create(const nn_graph *graph, int max_batch, bool training, nn_plan **ou
 			keep_outputs(plan);
 			code = mark_additions(plan, err);
 		}
-		else if (plan->values[plan->value_of[graph->output]].where == NN_IN_ARENA)
-			plan->values[plan->value_of[graph->output]].where = NN_IN_OUTPUT;
+		else
+		{
+			if (plan->values[plan->value_of[graph->output]].where == NN_IN_ARENA)
+				plan->values[plan->value_of[graph->output]].where = NN_IN_OUTPUT;
+			nn_plan_fuse(plan);
+		}
 		if (code == EDDH_OK)
 			code = cut_segments(plan, err);
 		if (code == EDDH_OK)

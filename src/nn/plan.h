@@ -2,6 +2,7 @@
 #ifndef EDDH_NN_PLAN_H
 #define EDDH_NN_PLAN_H
 
+#include "nn/bands.h"
 #include "nn/graph.h"
 
 #define NN_NO_VALUE UINT32_MAX
@@ -22,8 +23,14 @@ typedef struct nn_value
 	size_t place;        /* in the arena, in floats */
 	size_t gradient;     /* likewise; training */
 	uint32_t born, last; /* steps of the first writer and the last reader, forward */
-	bool kept;           /* a backward step reads it */
-	bool whole;          /* has a place for every sample of the batch, not of a part only */
+	uint32_t written;    /* the last writer */
+	uint32_t readers;
+	uint32_t
+		inside; /* the value of a Concat that this one is a part of, from `skip` on in every sample; or NN_NO_VALUE */
+	size_t skip;
+	int rows;   /* inside a chain: has a place for so many rows of every plane of one sample; else 0 */
+	bool kept;  /* a backward step reads it */
+	bool whole; /* has a place for every sample of the batch, not of a part only */
 	bool gradient_whole;
 } nn_value;
 
@@ -60,6 +67,11 @@ typedef struct nn_step
 	bool in_place;     /* output is the input's value */
 	size_t extra;      /* kept from forward for backward: winners of a max pool, LRN's scale */
 	size_t scratch[2]; /* forward, backward */
+
+	/* Steps that are taken together in bands of rows (fuse.c); a step that is taken alone is a chain of one. */
+	uint32_t chain_first, chain_end;
+	int band_rows; /* of the chain's output */
+	size_t band_scratch;
 } nn_step;
 
 struct nn_plan
@@ -75,6 +87,16 @@ struct nn_plan
 	uint32_t n_steps, n_values, n_links, n_segments;
 	size_t arena; /* floats */
 };
+
+/* ---- Chains, Concats in place (fuse.c); inference only ---- */
+
+extern uint64_t
+	nn_chain_least; /* floats of a sample, of a value that is worth a chain; tests lower it, nobody else writes it */
+
+extern void nn_plan_fuse(nn_plan *plan);
+
+/* The geometry of the chain first .. end - 1, before its first band. */
+extern nn_bands nn_chain_bands(const nn_plan *plan, uint32_t first, uint32_t end, int rows);
 
 /* ---- Placement (place.c): memory for things that live from one moment to another ---- */
 

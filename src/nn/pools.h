@@ -6,6 +6,6 @@
 
 /* nn_maxpool_forward without index, for processors and windows that nn_maxpool_rows_fits says (maxpool_rows.c). */
 extern bool nn_maxpool_rows_fits(const nn_window *g);
-extern void nn_maxpool_rows(const nn_window *g, size_t planes, const float *x, float *y);
+extern void nn_maxpool_rows(const nn_window *g, const nn_strides *at, int n, const float *x, float *y);
 
 #endif /* EDDH_NN_POOLS_H */

@@ -18,14 +18,28 @@ typedef struct run
 	uint32_t first_node; /* backward: nothing below */
 } run;
 
+/* From one sample of a value to the next. */
+static size_t
+sample_stride(const run *r, uint32_t index)
+{
+	const nn_value *value = &r->plan->values[index];
+
+	return value->inside != NN_NO_VALUE ? r->plan->values[value->inside].count : value->count;
+}
+
 /* Where a value stands at the run's first sample. */
 static float *
 value_write(const run *r, uint32_t index)
 {
 	const nn_value *value = &r->plan->values[index];
-	size_t skip = (size_t) r->first * value->count;
+	size_t skip = (size_t) r->first * sample_stride(r, index);
+	size_t at = value->inside != NN_NO_VALUE ? value->skip : 0;
 
-	return value->where == NN_IN_OUTPUT ? r->output + skip : r->arena + value->place + (value->whole ? skip : 0);
+	if (value->inside != NN_NO_VALUE)
+		value = &r->plan->values[value->inside];
+	if (value->where == NN_IN_OUTPUT)
+		return r->output + skip + at;
+	return r->arena + value->place + (value->whole ? skip : 0) + at;
 }
 
 static const float *
@@ -111,19 +125,40 @@ conv_forward(const run *r, const nn_step *step, size_t count, const float *x, co
 {
 	const nn_node *node = &r->plan->graph->nodes[step->node];
 	float *scratch = step->scratch[0] == NN_NO_PLACE ? NULL : r->arena + step->scratch[0];
-	size_t count_out = r->plan->values[step->output].count;
+	nn_strides at = nn_strides_dense(&node->window, node->k);
+	bool dense = at.y_image == sample_stride(r, step->output);
 	int at_once = samples_at_once(r, node);
 
+	at.y_image = sample_stride(r, step->output);
 	for (int i = 0; i < r->n; i += at_once)
 	{
 		int n = r->n - i < at_once ? r->n - i : at_once;
+		const float *xi = x + (size_t) i * count;
+		float *yi = y + (size_t) i * at.y_image;
 
 		if (i > 0 && eddh_stopped(r->stop))
 			return false;
-		nn_conv_forward(&node->window, node->k, node->groups, n, x + (size_t) i * count, w, b, step->act,
-						y + (size_t) i * count_out, scratch);
+		if (dense)
+			nn_conv_forward(&node->window, node->k, node->groups, n, xi, w, b, step->act, yi, scratch);
+		else
+			nn_conv_forward_strided(&node->window, &at, node->k, node->groups, n, xi, w, b, step->act, yi, scratch);
 	}
 	return true;
+}
+
+static void
+maxpool_forward(const run *r, const nn_step *step, const float *x, float *y)
+{
+	const nn_window *g = &r->plan->graph->nodes[step->node].window;
+	nn_strides at = nn_strides_dense(g, g->c);
+
+	if (at.y_image == sample_stride(r, step->output))
+		nn_maxpool_forward(g, r->n, x, y, (int *) extra_at(r, step));
+	else
+	{
+		at.y_image = sample_stride(r, step->output);
+		nn_maxpool_forward_strided(g, &at, r->n, x, y);
+	}
 }
 
 static bool
@@ -147,7 +182,7 @@ conv_backward(const run *r, const nn_step *step, size_t count, const float *x, c
 	return true;
 }
 
-/* The inputs of a Concat are runs of each sample of its output. */
+/* The inputs of a Concat are runs of each sample of its output; some have been written there. */
 static void
 concat_forward(const run *r, const nn_step *step, float *y)
 {
@@ -160,7 +195,7 @@ concat_forward(const run *r, const nn_step *step, float *y)
 		size_t count = r->plan->values[value].count;
 		const float *x = value_read(r, value);
 
-		for (int i = 0; i < r->n; i++)
+		for (int i = 0; i < r->n && r->plan->values[value].inside == NN_NO_VALUE; i++)
 			memcpy(y + (size_t) i * total + at, x + (size_t) i * count, count * sizeof(float));
 		at += count;
 	}
@@ -199,7 +234,7 @@ forward_step(const run *r, const nn_step *step)
 			nn_lrn_forward(lrn_of(node), r->n, c, hw, x, y, extra_at(r, step));
 			break;
 		case NN_OP_MAXPOOL:
-			nn_maxpool_forward(&node->window, r->n, x, y, (int *) extra_at(r, step));
+			maxpool_forward(r, step, x, y);
 			break;
 		case NN_OP_AVGPOOL:
 			nn_avgpool_forward(&node->window, node->count_pad != 0, r->n, x, y);
@@ -238,6 +273,82 @@ forward_step(const run *r, const nn_step *step)
 	return true;
 }
 
+/* The rows of a buffer of `planes` planes, `held` rows each, that the next band will see again move to its top. */
+static void
+keep_rows(float *buffer, size_t planes, int held, int width, int shift, int rows)
+{
+	if (shift > 0 && rows > 0)
+		for (size_t p = 0; p < planes; p++, buffer += (size_t) held * width)
+			memmove(buffer, buffer + (size_t) shift * width, (size_t) rows * width * sizeof *buffer);
+}
+
+/* One band of one layer of a chain, for one sample. x, y: of the whole chain. */
+static void
+layer_of_band(const run *r, const nn_bands *b, int layer, const nn_step *step, const float *x, float *y)
+{
+	const nn_node *node = &r->plan->graph->nodes[step->node];
+	int channels = node->op == NN_OP_CONV ? node->k : node->window.c;
+	int in_row;
+	nn_window g = nn_bands_window(b, layer, &in_row);
+	nn_strides at = nn_strides_dense(&b->window[layer], channels);
+
+	if (layer > 0)
+	{
+		const nn_value *value = &r->plan->values[r->plan->links[step->first_link].value];
+
+		at.x_plane = (size_t) value->rows * g.w;
+		x = r->arena + value->place;
+		in_row -= b->base[layer - 1];
+	}
+	x += (size_t) in_row * g.w;
+	if (layer < b->n - 1)
+	{
+		const nn_value *value = &r->plan->values[step->output];
+
+		at.y_plane = (size_t) value->rows * g.ow;
+		y = r->arena + value->place;
+		keep_rows(y, (size_t) channels, value->rows, g.ow, b->base[layer] - b->base_before[layer],
+				  b->first[layer] - b->base[layer]);
+		y += (size_t) (b->first[layer] - b->base[layer]) * g.ow;
+	}
+	else
+		y += (size_t) b->first[layer] * g.ow;
+	if (b->first[layer] == b->end[layer])
+		return;
+	if (node->op == NN_OP_CONV)
+		nn_conv_forward_strided(&g, &at, node->k, node->groups, 1, x, weights_at(r, node->w, node->w_count),
+								weights_at(r, node->b, node->b_count), step->act, y,
+								step->scratch[0] == NN_NO_PLACE ? NULL : r->arena + step->scratch[0]);
+	else
+		nn_maxpool_forward_strided(&g, &at, 1, x, y);
+}
+
+/* Steps first .. that make a chain, band by band. False when stopped. */
+static bool
+forward_chain(const run *r, uint32_t first, nn_watch watch, void *watch_arg)
+{
+	const nn_plan *plan = r->plan;
+	const nn_step *step = &plan->steps[first];
+	uint32_t input = plan->links[step->first_link].value;
+	uint32_t output = plan->steps[step->chain_end - 1].output;
+	const nn_bands start = nn_chain_bands(plan, first, step->chain_end, step->band_rows);
+
+	for (int i = 0; i < r->n; i++)
+		for (nn_bands b = start; nn_bands_next(&b);)
+		{
+			if (eddh_stopped(r->stop))
+				return false;
+			for (int layer = 0; layer < b.n; layer++)
+			{
+				layer_of_band(r, &b, layer, &step[layer], value_read(r, input) + i * sample_stride(r, input),
+							  value_write(r, output) + i * sample_stride(r, output));
+				if (watch != NULL)
+					watch(watch_arg, (int) step[layer].node);
+			}
+		}
+	return true;
+}
+
 static eddh_code
 check_batch(const nn_plan *plan, int n, eddh_error *err)
 {
@@ -263,11 +374,14 @@ forward(const nn_plan *plan, int n, const float *input, float *arena, float *out
 		for (r.first = 0; r.first < n; r.first += segment->part)
 		{
 			r.n = n - r.first < segment->part ? n - r.first : segment->part;
-			for (uint32_t s = segment->first; s < segment->end; s++)
+			for (uint32_t s = segment->first; s < segment->end; s = plan->steps[s].chain_end)
 			{
-				if (eddh_stopped(stop) || !forward_step(&r, &plan->steps[s]))
+				bool chain = plan->steps[s].chain_end - s > 1;
+
+				if (eddh_stopped(stop) ||
+					!(chain ? forward_chain(&r, s, watch, watch_arg) : forward_step(&r, &plan->steps[s])))
 					return eddh_fail(err, EDDH_STOPPED, "stopped");
-				if (watch != NULL)
+				if (watch != NULL && !chain)
 					watch(watch_arg, (int) plan->steps[s].node);
 			}
 		}

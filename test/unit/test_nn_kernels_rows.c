@@ -49,7 +49,9 @@ depthwise_body(void)
 			assert_false(nn_depthwise_rows_fits(&g));
 		if (nn_depthwise_rows_fits(&g))
 		{
-			nn_depthwise_rows(&g, k, n, x, w, b, act, y);
+			nn_strides dense = nn_strides_dense(&g, k);
+
+			nn_depthwise_rows(&g, &dense, k, n, x, w, b, act, y);
 			nn_conv_forward_naive(&g, k, g.c, n, x, w, b, act, want);
 			check_close("depthwise", text, n * k * out, y, want, 1e-5);
 		}
@@ -146,7 +148,9 @@ maxpool_body(void)
 			x[eddh_rng_below(&rng, in)] = NAN;
 		if (nn_maxpool_rows_fits(&g))
 		{
-			nn_maxpool_rows(&g, (size_t) n * g.c, x, y);
+			nn_strides dense = nn_strides_dense(&g, g.c);
+
+			nn_maxpool_rows(&g, &dense, n, x, y);
 			naive_pools(&g, false, n * g.c, x, max, winner, mean);
 			check_close("max", text, out, y, max, 0.0);
 		}
