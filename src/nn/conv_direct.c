@@ -11,6 +11,7 @@
  */
 #include "nn/conv.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "nn/rows.h"
@@ -63,7 +64,10 @@ typedef struct block
 	size_t rows, depth; /* of all blocks, of this one */
 	const float *w;     /* at the block's first column */
 	size_t kg;
-	const float *packed;
+	float *packed;
+	const float *
+		source; /* with offsets, where the panel is one segment there: the first tile packs it as it goes; else NULL, and it is packed */
+	const size_t *offsets;
 	float *sums; /* kg x vectors */
 	bool first, last;
 	const float *b;
@@ -85,18 +89,30 @@ apply(nn_act_kind kind, nn_act act, float v)
 	return v;
 }
 
+/* An activation as a range: what is below or above becomes the bound; NaN stays. */
+NN_INLINE float
+lower_bound(nn_act act)
+{
+	return act.kind == NN_ACT_NONE ? -INFINITY : act.kind == NN_ACT_RELU ? 0.0f : act.lo;
+}
+
+NN_INLINE float
+upper_bound(nn_act act)
+{
+	return act.kind == NN_ACT_CLIP ? act.hi : INFINITY;
+}
+
 NN_INLINE void
-finish_row(nn_act_kind kind, nn_act act, int len, float add, const float *from, float *to)
+finish_row(nn_act_kind kind, nn_act act, int len, const float *from, float *to)
 {
 	for (int i = 0; i < len; i++)
-		to[i] = apply(kind, act, from[i] + add);
+		to[i] = apply(kind, act, from[i]);
 }
 
 /* Hands over one output channel of a finished panel. */
 NN_INLINE void
 finish(const block *k, size_t channel, const float *sums)
 {
-	float add = k->b != NULL ? k->b[channel] : 0.0f;
 	float *y = k->y + channel * k->y_plane;
 
 	for (int s = 0; s < k->panel->n_out; s++)
@@ -106,13 +122,13 @@ finish(const block *k, size_t channel, const float *sums)
 		switch (k->act.kind)
 		{
 			case NN_ACT_NONE:
-				finish_row(NN_ACT_NONE, k->act, o->len, add, sums + o->at, y + o->from);
+				finish_row(NN_ACT_NONE, k->act, o->len, sums + o->at, y + o->from);
 				break;
 			case NN_ACT_RELU:
-				finish_row(NN_ACT_RELU, k->act, o->len, add, sums + o->at, y + o->from);
+				finish_row(NN_ACT_RELU, k->act, o->len, sums + o->at, y + o->from);
 				break;
 			case NN_ACT_CLIP:
-				finish_row(NN_ACT_CLIP, k->act, o->len, add, sums + o->at, y + o->from);
+				finish_row(NN_ACT_CLIP, k->act, o->len, sums + o->at, y + o->from);
 				break;
 		}
 	}
@@ -125,123 +141,145 @@ finish(const block *k, size_t channel, const float *sums)
  *
  * multiply: all tiles of a block. A tile of fewer channels than TILE repeats its last one and does not keep it.
  */
-#define DEFINE_KERNELS(suffix, TARGET, VEC, WIDTH, TILE)                                                        \
-	static TARGET void pack_##suffix(const panel *p, size_t depth, const size_t *offsets, const float *source,  \
-									 const float *end, float *to)                                               \
-	{                                                                                                           \
-		int width = p->vectors * WIDTH;                                                                         \
-                                                                                                                \
-		for (size_t r = 0; r < depth; r++, to += width)                                                         \
-			for (int s = 0; s < p->n_in; s++)                                                                   \
-			{                                                                                                   \
-				const float *from = source + offsets[r] + p->in[s].from;                                        \
-				float *at = to + p->in[s].at;                                                                   \
-				int len = p->in[s].len;                                                                         \
-                                                                                                                \
-				/* The next panel's: the same planes, too many for the processor to foresee. */                 \
-				if (s == p->n_in - 1)                                                                           \
-					for (int i = 0; i < width; i += 16)                                                         \
-						__builtin_prefetch(from + len + i);                                                     \
-                                                                                                                \
-				if (from + len + WIDTH <= end)                                                                  \
-					for (int i = 0; i < len; i += WIDTH)                                                        \
-						*(VEC *) (at + i) = *(const VEC *) (from + i);                                          \
-				else                                                                                            \
-					memcpy(at, from, (size_t) len * sizeof *at);                                                \
-			}                                                                                                   \
-	}                                                                                                           \
-                                                                                                                \
-	/* Hands a tile over from its registers: where the panel's outputs are neighbours in y. */                  \
-	static TARGET inline __attribute__((always_inline)) void hand_over_##suffix(                                \
-		const int vectors, const block *k, size_t channel, size_t count, VEC acc[TILE][PANEL_VECTORS])          \
-	{                                                                                                           \
-		rows_vec_##suffix lo = rows_all_##suffix(k->act.kind == NN_ACT_RELU ? 0.0f : k->act.lo);                \
-		rows_vec_##suffix hi = rows_all_##suffix(k->act.hi);                                                    \
-		rows_mask_##suffix mask = rows_mask_of_##suffix((vectors - 1) * WIDTH, k->panel->out[0].len);           \
-		float *y = k->y + channel * k->y_plane + k->panel->out[0].from;                                         \
-                                                                                                                \
-		for (size_t i = 0; i < TILE; i++)                                                                       \
-		{                                                                                                       \
-			rows_vec_##suffix add = rows_all_##suffix(0.0f);                                                    \
-                                                                                                                \
-			if (i >= count)                                                                                     \
-				break;                                                                                          \
-			if (k->b != NULL)                                                                                   \
-				add = rows_all_##suffix(k->b[channel + i]);                                                     \
-			for (int j = 0; j < vectors; j++)                                                                   \
-			{                                                                                                   \
-				rows_vec_##suffix v = (rows_vec_##suffix) acc[i][j] + add;                                      \
-                                                                                                                \
-				if (k->act.kind != NN_ACT_NONE)                                                                 \
-					v = rows_max_##suffix(lo, v);                                                               \
-				if (k->act.kind == NN_ACT_CLIP)                                                                 \
-					v = rows_min_##suffix(hi, v);                                                               \
-				if (j < vectors - 1)                                                                            \
-					*(VEC *) (y + j * WIDTH) = (VEC) v;                                                         \
-				else                                                                                            \
-					rows_store_##suffix(mask, y + j * WIDTH, v);                                                \
-			}                                                                                                   \
-			y += k->y_plane;                                                                                    \
-		}                                                                                                       \
-	}                                                                                                           \
-                                                                                                                \
-	static TARGET inline __attribute__((always_inline)) void tile_##suffix(                                     \
-		const int vectors, const block *k, const float *const *w, float *sums, size_t channel, size_t count)    \
-	{                                                                                                           \
-		const float *packed = k->packed;                                                                        \
-		VEC acc[TILE][PANEL_VECTORS];                                                                           \
-                                                                                                                \
-		for (int i = 0; i < TILE; i++)                                                                          \
-			for (int j = 0; j < vectors; j++)                                                                   \
-				acc[i][j] = k->first ? (VEC){ 0 } : *(const VEC *) (sums + ((size_t) i * vectors + j) * WIDTH); \
-		for (size_t r = 0; r < k->depth; r++)                                                                   \
-		{                                                                                                       \
-			VEC column[PANEL_VECTORS];                                                                          \
-                                                                                                                \
-			for (int j = 0; j < vectors; j++)                                                                   \
-				column[j] = *(const VEC *) (packed + (r * vectors + j) * WIDTH);                                \
-			for (int i = 0; i < TILE; i++)                                                                      \
-				for (int j = 0; j < vectors; j++)                                                               \
-					acc[i][j] += column[j] * w[i][r];                                                           \
-		}                                                                                                       \
-		if (k->last && k->panel->n_out == 1)                                                                    \
-		{                                                                                                       \
-			hand_over_##suffix(vectors, k, channel, count, acc);                                                \
-			return;                                                                                             \
-		}                                                                                                       \
-		for (int i = 0; i < TILE; i++)                                                                          \
-			for (int j = 0; j < vectors; j++)                                                                   \
-				*(VEC *) (sums + ((size_t) i * vectors + j) * WIDTH) = acc[i][j];                               \
-		if (k->last)                                                                                            \
-			for (size_t i = 0; i < count; i++)                                                                  \
-				finish(k, channel + i, sums + i * vectors * WIDTH);                                             \
-	}                                                                                                           \
-                                                                                                                \
-	static TARGET void multiply_##suffix(const block *k)                                                        \
-	{                                                                                                           \
-		int width = k->panel->vectors * WIDTH;                                                                  \
-                                                                                                                \
-		for (size_t channel = 0; channel < k->kg; channel += TILE)                                              \
-		{                                                                                                       \
-			size_t count = k->kg - channel < TILE ? k->kg - channel : TILE;                                     \
-			float *sums = k->sums + channel * width;                                                            \
-			const float *w[TILE];                                                                               \
-                                                                                                                \
-			for (size_t i = 0; i < TILE; i++)                                                                   \
-				w[i] = k->w + (channel + (i < count ? i : count - 1)) * k->rows;                                \
-			switch (k->panel->vectors)                                                                          \
-			{                                                                                                   \
-				case 1:                                                                                         \
-					tile_##suffix(1, k, w, sums, channel, count);                                               \
-					break;                                                                                      \
-				case 2:                                                                                         \
-					tile_##suffix(2, k, w, sums, channel, count);                                               \
-					break;                                                                                      \
-				default:                                                                                        \
-					tile_##suffix(3, k, w, sums, channel, count);                                               \
-					break;                                                                                      \
-			}                                                                                                   \
-		}                                                                                                       \
+#define DEFINE_KERNELS(suffix, TARGET, VEC, WIDTH, TILE)                                                           \
+	static TARGET void pack_##suffix(const panel *p, size_t depth, const size_t *offsets, const float *source,     \
+									 const float *end, float *to)                                                  \
+	{                                                                                                              \
+		int width = p->vectors * WIDTH;                                                                            \
+                                                                                                                   \
+		for (size_t r = 0; r < depth; r++, to += width)                                                            \
+			for (int s = 0; s < p->n_in; s++)                                                                      \
+			{                                                                                                      \
+				const float *from = source + offsets[r] + p->in[s].from;                                           \
+				float *at = to + p->in[s].at;                                                                      \
+				int len = p->in[s].len;                                                                            \
+                                                                                                                   \
+				/* The next panel's: the same planes, too many for the processor to foresee. */                    \
+				if (s == p->n_in - 1)                                                                              \
+					for (int i = 0; i < width; i += 16)                                                            \
+						__builtin_prefetch(from + len + i);                                                        \
+                                                                                                                   \
+				if (from + len + WIDTH <= end)                                                                     \
+					for (int i = 0; i < len; i += WIDTH)                                                           \
+						*(VEC *) (at + i) = *(const VEC *) (from + i);                                             \
+				else                                                                                               \
+					memcpy(at, from, (size_t) len * sizeof *at);                                                   \
+			}                                                                                                      \
+	}                                                                                                              \
+                                                                                                                   \
+	/* Hands a tile over from its registers (hence unrolled): where the panel's outputs are neighbours in y. */    \
+	static TARGET inline __attribute__((always_inline)) void hand_over_##suffix(                                   \
+		const int vectors, const block *k, size_t channel, size_t count, VEC acc[TILE][PANEL_VECTORS])             \
+	{                                                                                                              \
+		rows_vec_##suffix lo = rows_all_##suffix(lower_bound(k->act));                                             \
+		rows_vec_##suffix hi = rows_all_##suffix(upper_bound(k->act));                                             \
+		rows_mask_##suffix mask = rows_mask_of_##suffix((vectors - 1) * WIDTH, k->panel->out[0].len);              \
+		size_t y_plane = k->y_plane;                                                                               \
+		float *y = k->y + channel * y_plane + k->panel->out[0].from;                                               \
+                                                                                                                   \
+		_Pragma("GCC unroll 8") for (size_t i = 0; i < TILE; i++)                                                  \
+		{                                                                                                          \
+			if (i >= count)                                                                                        \
+				return;                                                                                            \
+			_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++)                                              \
+			{                                                                                                      \
+				rows_vec_##suffix v = rows_min_##suffix(hi, rows_max_##suffix(lo, (rows_vec_##suffix) acc[i][j])); \
+                                                                                                                   \
+				if (j < vectors - 1)                                                                               \
+					*(VEC *) (y + j * WIDTH) = (VEC) v;                                                            \
+				else                                                                                               \
+					rows_store_##suffix(mask, y + j * WIDTH, v);                                                   \
+			}                                                                                                      \
+			y += y_plane;                                                                                          \
+		}                                                                                                          \
+	}                                                                                                              \
+                                                                                                                   \
+	static TARGET inline __attribute__((always_inline)) void tile_##suffix(                                        \
+		const int vectors, const bool packs, const block *k, size_t channel, size_t count)                         \
+	{                                                                                                              \
+		float *sums = k->sums + channel * vectors * WIDTH;                                                         \
+		float *packed = k->packed;                                                                                 \
+		const float *source = packs ? k->source + k->panel->in[0].from : NULL;                                     \
+		const size_t *offsets = k->offsets;                                                                        \
+		size_t depth = k->depth;                                                                                   \
+		rows_mask_##suffix mask = rows_mask_of_##suffix((vectors - 1) * WIDTH, k->panel->in[0].len);               \
+		const float *w[TILE];                                                                                      \
+		VEC acc[TILE][PANEL_VECTORS];                                                                              \
+                                                                                                                   \
+		_Pragma("GCC unroll 8") for (size_t i = 0; i < TILE; i++)                                                  \
+		{                                                                                                          \
+			size_t of = channel + (i < count ? i : count - 1);                                                     \
+			VEC start = { 0 };                                                                                     \
+                                                                                                                   \
+			w[i] = k->w + of * k->rows;                                                                            \
+			if (k->first && k->b != NULL)                                                                          \
+				start = (VEC) rows_all_##suffix(k->b[of]);                                                         \
+			_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++) acc[i][j] =                                  \
+				k->first ? start : *(const VEC *) (sums + ((size_t) i * vectors + j) * WIDTH);                     \
+		}                                                                                                          \
+		for (size_t r = 0; r < depth; r++)                                                                         \
+		{                                                                                                          \
+			const float *from = packs ? source + offsets[r] : NULL;                                                \
+			VEC column[PANEL_VECTORS];                                                                             \
+                                                                                                                   \
+			for (int j = 0; j < vectors; j++)                                                                      \
+			{                                                                                                      \
+				float *at = packed + (r * vectors + j) * WIDTH;                                                    \
+                                                                                                                   \
+				if (!packs)                                                                                        \
+					column[j] = *(const VEC *) at;                                                                 \
+				else                                                                                               \
+				{                                                                                                  \
+					/* The next panel's: the same planes, too many for the processor to foresee. */                \
+					__builtin_prefetch(from + (vectors + j) * WIDTH);                                              \
+					column[j] = j < vectors - 1 ? *(const VEC *) (from + j * WIDTH)                                \
+												: (VEC) rows_load_##suffix(mask, from + j * WIDTH);                \
+					*(VEC *) at = column[j];                                                                       \
+				}                                                                                                  \
+			}                                                                                                      \
+			_Pragma("GCC unroll 8") for (int i = 0; i < TILE; i++)                                                 \
+				_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++) acc[i][j] += column[j] * w[i][r];        \
+		}                                                                                                          \
+		if (k->last && k->panel->n_out == 1)                                                                       \
+		{                                                                                                          \
+			hand_over_##suffix(vectors, k, channel, count, acc);                                                   \
+			return;                                                                                                \
+		}                                                                                                          \
+		_Pragma("GCC unroll 8") for (int i = 0; i < TILE; i++)                                                     \
+				_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++) *                                        \
+			(VEC *) (sums + ((size_t) i * vectors + j) * WIDTH) = acc[i][j];                                       \
+		if (k->last)                                                                                               \
+			for (size_t i = 0; i < count; i++)                                                                     \
+				finish(k, channel + i, sums + i * vectors * WIDTH);                                                \
+	}                                                                                                              \
+                                                                                                                   \
+	static TARGET inline __attribute__((always_inline)) void tiles_##suffix(const int vectors, const block *k)     \
+	{                                                                                                              \
+		size_t channel = 0;                                                                                        \
+                                                                                                                   \
+		if (k->source != NULL)                                                                                     \
+		{                                                                                                          \
+			tile_##suffix(vectors, true, k, 0, k->kg < TILE ? k->kg : TILE);                                       \
+			channel = TILE;                                                                                        \
+		}                                                                                                          \
+		for (; channel < k->kg; channel += TILE)                                                                   \
+			tile_##suffix(vectors, false, k, channel, k->kg - channel < TILE ? k->kg - channel : TILE);            \
+	}                                                                                                              \
+                                                                                                                   \
+	static TARGET void multiply_##suffix(const block *k)                                                           \
+	{                                                                                                              \
+		switch (k->panel->vectors)                                                                                 \
+		{                                                                                                          \
+			case 1:                                                                                                \
+				tiles_##suffix(1, k);                                                                              \
+				break;                                                                                             \
+			case 2:                                                                                                \
+				tiles_##suffix(2, k);                                                                              \
+				break;                                                                                             \
+			default:                                                                                               \
+				tiles_##suffix(3, k);                                                                              \
+				break;                                                                                             \
+		}                                                                                                          \
 	}
 
 #if defined(__x86_64__)
@@ -458,12 +496,15 @@ nn_conv_direct(const nn_window *g, const nn_strides *at, int k, int groups, int 
 
 					for (size_t j = 0; j < waiting; j++)
 					{
+						bool packs = panels[j].n_in == 1;
 						block work = { .panel = &panels[j],
 									   .rows = d.rows,
 									   .depth = depth,
 									   .w = w + (size_t) group * d.kg * d.rows + row,
 									   .kg = d.kg,
 									   .packed = packed,
+									   .source = packs ? from : NULL,
+									   .offsets = offsets + row,
 									   .sums = sums + j * d.n_sums,
 									   .first = now == 0,
 									   .last = now == n_blocks - 1,
@@ -472,7 +513,8 @@ nn_conv_direct(const nn_window *g, const nn_strides *at, int k, int groups, int 
 									   .y = y + i * at->y_image + (size_t) group * d.kg * at->y_plane,
 									   .y_plane = at->y_plane };
 
-						here->pack(&panels[j], depth, offsets + row, from, end, packed);
+						if (!packs)
+							here->pack(&panels[j], depth, offsets + row, from, end, packed);
 						here->multiply(&work);
 					}
 				}

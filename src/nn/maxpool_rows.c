@@ -19,58 +19,66 @@ nn_maxpool_rows_fits(const nn_window *g)
 #if defined(__x86_64__)
 
 #define DEFINE_PLANES(suffix, TARGET, WIDTH)                                                                           \
+	/* The maxima down the K rows of a window, of columns -pw0 on, to fold; beside the plane -FLT_MAX. */              \
+	ROWS_FUNCTION(TARGET)                                                                                              \
+	void fold_rows_of_##suffix(const int K, const nn_window *g, const rows_mask_##suffix *masks, int vectors,          \
+							   const float *plane, int first, float *fold)                                             \
+	{                                                                                                                  \
+		rows_vec_##suffix none = rows_all_##suffix(-FLT_MAX);                                                          \
+                                                                                                                       \
+		for (int v = 0; v < vectors; v++)                                                                              \
+		{                                                                                                              \
+			const float *from = plane + (ptrdiff_t) first * g->w + v * WIDTH - g->pw0;                                 \
+			rows_vec_##suffix max = none;                                                                              \
+                                                                                                                       \
+			for (int ky = 0; ky < K; ky++)                                                                             \
+				if (first + ky >= 0 && first + ky < g->h)                                                              \
+					max = rows_larger_##suffix(max,                                                                    \
+											   rows_load_or_##suffix(masks[v], from + (ptrdiff_t) ky * g->w, none));   \
+			rows_store_all_##suffix(fold + v * WIDTH, max);                                                            \
+		}                                                                                                              \
+	}                                                                                                                  \
+                                                                                                                       \
 	ROWS_FUNCTION(TARGET)                                                                                              \
 	void planes_of_##suffix(const int K, const int S, const nn_window *g, const nn_strides *at, int n, const float *x, \
 							float *y)                                                                                  \
 	{                                                                                                                  \
-		const int loads = S == 1 ? K : K == 3 ? 4 : 2;                                                                 \
 		int chunks = (g->ow + WIDTH - 1) / WIDTH;                                                                      \
-		rows_mask_##suffix in[ROWS_MOST][4], out[ROWS_MOST];                                                           \
-		rows_vec_##suffix none = rows_all_##suffix(-FLT_MAX);                                                          \
-		int shift[4]; /* of the loads: with stride 2, two vectors for the first two columns and two for the third */   \
+		int vectors = chunks * S + 1; /* the last window of a chunk looks into the next */                             \
+		rows_mask_##suffix in[2 * ROWS_MOST + 1], out[ROWS_MOST];                                                      \
+		float fold[(2 * ROWS_MOST + 1) * WIDTH];                                                                       \
                                                                                                                        \
-		for (int l = 0; l < loads; l++)                                                                                \
-			shift[l] = S == 1 ? l : l % 2 * WIDTH + l / 2 * 2;                                                         \
+		for (int v = 0; v < vectors; v++)                                                                              \
+			in[v] = rows_mask_of_##suffix(v * WIDTH - g->pw0, g->w);                                                   \
 		for (int i = 0; i < chunks; i++)                                                                               \
-		{                                                                                                              \
-			for (int l = 0; l < loads; l++)                                                                            \
-				in[i][l] = rows_mask_of_##suffix(i * S * WIDTH - g->pw0 + shift[l], g->w);                             \
 			out[i] = rows_mask_of_##suffix(i * WIDTH, g->ow);                                                          \
-		}                                                                                                              \
 		for (size_t p = 0; p < (size_t) n * g->c; p++)                                                                 \
 		{                                                                                                              \
 			const float *plane = x + p / g->c * at->x_image + p % g->c * at->x_plane;                                  \
 			float *row = y + p / g->c * at->y_image + p % g->c * at->y_plane;                                          \
                                                                                                                        \
 			for (int oy = 0; oy < g->oh; oy++, row += g->ow)                                                           \
+			{                                                                                                          \
+				fold_rows_of_##suffix(K, g, in, vectors, plane, oy *S - g->ph0, fold);                                 \
 				for (int i = 0; i < chunks; i++)                                                                       \
 				{                                                                                                      \
-					int first = oy * S - g->ph0;                                                                       \
-					rows_vec_##suffix max[4] = { none, none, none, none };                                             \
+					const float *from = fold + i * S * WIDTH;                                                          \
+					rows_vec_##suffix a = rows_loadu_##suffix(from);                                                   \
+					rows_vec_##suffix b = rows_loadu_##suffix(from + (S == 1 ? 1 : WIDTH));                            \
+					rows_vec_##suffix max =                                                                            \
+						S == 1 ? rows_larger_##suffix(a, b)                                                            \
+							   : rows_larger_##suffix(rows_even_##suffix(a, b), rows_odd_##suffix(a, b));              \
                                                                                                                        \
-					for (int ky = 0; ky < K; ky++)                                                                     \
-					{                                                                                                  \
-						const float *from = plane + (ptrdiff_t) (first + ky) * g->w + i * S * WIDTH - g->pw0;          \
-                                                                                                                       \
-						if (first + ky >= 0 && first + ky < g->h)                                                      \
-							for (int l = 0; l < loads; l++)                                                            \
-								max[l] = rows_larger_##suffix(max[l],                                                  \
-															  rows_load_or_##suffix(in[i][l], from + shift[l], none)); \
-					}                                                                                                  \
-					if (S == 2)                                                                                        \
-					{                                                                                                  \
-						rows_vec_##suffix even = rows_even_##suffix(max[0], max[1]);                                   \
-                                                                                                                       \
-						max[1] = rows_odd_##suffix(max[0], max[1]);                                                    \
-						max[0] = even;                                                                                 \
-						if (K == 3)                                                                                    \
-							max[2] = rows_even_##suffix(max[2], max[3]);                                               \
-					}                                                                                                  \
-					max[0] = rows_larger_##suffix(max[0], max[1]);                                                     \
 					if (K == 3)                                                                                        \
-						max[0] = rows_larger_##suffix(max[0], max[2]);                                                 \
-					rows_store_##suffix(out[i], row + i * WIDTH, max[0]);                                              \
+					{                                                                                                  \
+						a = rows_loadu_##suffix(from + 2);                                                             \
+						if (S == 2)                                                                                    \
+							a = rows_even_##suffix(a, rows_loadu_##suffix(from + WIDTH + 2));                          \
+						max = rows_larger_##suffix(max, a);                                                            \
+					}                                                                                                  \
+					rows_store_##suffix(out[i], row + i * WIDTH, max);                                                 \
 				}                                                                                                      \
+			}                                                                                                          \
 		}                                                                                                              \
 	}                                                                                                                  \
                                                                                                                        \

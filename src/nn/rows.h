@@ -76,6 +76,16 @@ rows_loadu_avx2(const float *from)
 	return _mm256_loadu_ps(from);
 }
 
+ROWS_FUNCTION(NN_TARGET_AVX512) void rows_store_all_avx512(float *to, rows_vec_avx512 v)
+{
+	_mm512_storeu_ps(to, v);
+}
+
+ROWS_FUNCTION(NN_TARGET_AVX2) void rows_store_all_avx2(float *to, rows_vec_avx2 v)
+{
+	_mm256_storeu_ps(to, v);
+}
+
 ROWS_FUNCTION(NN_TARGET_AVX512) void rows_store_avx512(rows_mask_avx512 mask, float *to, rows_vec_avx512 v)
 {
 	_mm512_mask_storeu_ps(to, mask, v);
