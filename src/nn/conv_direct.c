@@ -25,6 +25,9 @@
 /* Sums waiting for the next block of depth: about this many floats stay in the second-level cache. */
 #define WAITING ((size_t) 1 << 16)
 
+/* Weights of more floats than this do not stay in the first-level cache. */
+#define FIRST_CACHE ((size_t) 1 << 12)
+
 /* Positions that a tile of several images should reach, and how much of their phases is kept at once. */
 #define MANY_POSITIONS ((size_t) 384)
 #define MANY_FLOATS    ((size_t) 1 << 19)
@@ -141,145 +144,149 @@ finish(const block *k, size_t channel, const float *sums)
  *
  * multiply: all tiles of a block. A tile of fewer channels than TILE repeats its last one and does not keep it.
  */
-#define DEFINE_KERNELS(suffix, TARGET, VEC, WIDTH, TILE)                                                           \
-	static TARGET void pack_##suffix(const panel *p, size_t depth, const size_t *offsets, const float *source,     \
-									 const float *end, float *to)                                                  \
-	{                                                                                                              \
-		int width = p->vectors * WIDTH;                                                                            \
-                                                                                                                   \
-		for (size_t r = 0; r < depth; r++, to += width)                                                            \
-			for (int s = 0; s < p->n_in; s++)                                                                      \
-			{                                                                                                      \
-				const float *from = source + offsets[r] + p->in[s].from;                                           \
-				float *at = to + p->in[s].at;                                                                      \
-				int len = p->in[s].len;                                                                            \
-                                                                                                                   \
-				/* The next panel's: the same planes, too many for the processor to foresee. */                    \
-				if (s == p->n_in - 1)                                                                              \
-					for (int i = 0; i < width; i += 16)                                                            \
-						__builtin_prefetch(from + len + i);                                                        \
-                                                                                                                   \
-				if (from + len + WIDTH <= end)                                                                     \
-					for (int i = 0; i < len; i += WIDTH)                                                           \
-						*(VEC *) (at + i) = *(const VEC *) (from + i);                                             \
-				else                                                                                               \
-					memcpy(at, from, (size_t) len * sizeof *at);                                                   \
-			}                                                                                                      \
-	}                                                                                                              \
-                                                                                                                   \
-	/* Hands a tile over from its registers (hence unrolled): where the panel's outputs are neighbours in y. */    \
-	static TARGET inline __attribute__((always_inline)) void hand_over_##suffix(                                   \
-		const int vectors, const block *k, size_t channel, size_t count, VEC acc[TILE][PANEL_VECTORS])             \
-	{                                                                                                              \
-		rows_vec_##suffix lo = rows_all_##suffix(lower_bound(k->act));                                             \
-		rows_vec_##suffix hi = rows_all_##suffix(upper_bound(k->act));                                             \
-		rows_mask_##suffix mask = rows_mask_of_##suffix((vectors - 1) * WIDTH, k->panel->out[0].len);              \
-		size_t y_plane = k->y_plane;                                                                               \
-		float *y = k->y + channel * y_plane + k->panel->out[0].from;                                               \
-                                                                                                                   \
-		_Pragma("GCC unroll 8") for (size_t i = 0; i < TILE; i++)                                                  \
-		{                                                                                                          \
-			if (i >= count)                                                                                        \
-				return;                                                                                            \
-			_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++)                                              \
-			{                                                                                                      \
-				rows_vec_##suffix v = rows_min_##suffix(hi, rows_max_##suffix(lo, (rows_vec_##suffix) acc[i][j])); \
-                                                                                                                   \
-				if (j < vectors - 1)                                                                               \
-					*(VEC *) (y + j * WIDTH) = (VEC) v;                                                            \
-				else                                                                                               \
-					rows_store_##suffix(mask, y + j * WIDTH, v);                                                   \
-			}                                                                                                      \
-			y += y_plane;                                                                                          \
-		}                                                                                                          \
-	}                                                                                                              \
-                                                                                                                   \
-	static TARGET inline __attribute__((always_inline)) void tile_##suffix(                                        \
-		const int vectors, const bool packs, const block *k, size_t channel, size_t count)                         \
-	{                                                                                                              \
-		float *sums = k->sums + channel * vectors * WIDTH;                                                         \
-		float *packed = k->packed;                                                                                 \
-		const float *source = packs ? k->source + k->panel->in[0].from : NULL;                                     \
-		const size_t *offsets = k->offsets;                                                                        \
-		size_t depth = k->depth;                                                                                   \
-		rows_mask_##suffix mask = rows_mask_of_##suffix((vectors - 1) * WIDTH, k->panel->in[0].len);               \
-		const float *w[TILE];                                                                                      \
-		VEC acc[TILE][PANEL_VECTORS];                                                                              \
-                                                                                                                   \
-		_Pragma("GCC unroll 8") for (size_t i = 0; i < TILE; i++)                                                  \
-		{                                                                                                          \
-			size_t of = channel + (i < count ? i : count - 1);                                                     \
-			VEC start = { 0 };                                                                                     \
-                                                                                                                   \
-			w[i] = k->w + of * k->rows;                                                                            \
-			if (k->first && k->b != NULL)                                                                          \
-				start = (VEC) rows_all_##suffix(k->b[of]);                                                         \
-			_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++) acc[i][j] =                                  \
-				k->first ? start : *(const VEC *) (sums + ((size_t) i * vectors + j) * WIDTH);                     \
-		}                                                                                                          \
-		for (size_t r = 0; r < depth; r++)                                                                         \
-		{                                                                                                          \
-			const float *from = packs ? source + offsets[r] : NULL;                                                \
-			VEC column[PANEL_VECTORS];                                                                             \
-                                                                                                                   \
-			for (int j = 0; j < vectors; j++)                                                                      \
-			{                                                                                                      \
-				float *at = packed + (r * vectors + j) * WIDTH;                                                    \
-                                                                                                                   \
-				if (!packs)                                                                                        \
-					column[j] = *(const VEC *) at;                                                                 \
-				else                                                                                               \
-				{                                                                                                  \
-					/* The next panel's: the same planes, too many for the processor to foresee. */                \
-					__builtin_prefetch(from + (vectors + j) * WIDTH);                                              \
-					column[j] = j < vectors - 1 ? *(const VEC *) (from + j * WIDTH)                                \
-												: (VEC) rows_load_##suffix(mask, from + j * WIDTH);                \
-					*(VEC *) at = column[j];                                                                       \
-				}                                                                                                  \
-			}                                                                                                      \
-			_Pragma("GCC unroll 8") for (int i = 0; i < TILE; i++)                                                 \
-				_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++) acc[i][j] += column[j] * w[i][r];        \
-		}                                                                                                          \
-		if (k->last && k->panel->n_out == 1)                                                                       \
-		{                                                                                                          \
-			hand_over_##suffix(vectors, k, channel, count, acc);                                                   \
-			return;                                                                                                \
-		}                                                                                                          \
-		_Pragma("GCC unroll 8") for (int i = 0; i < TILE; i++)                                                     \
-				_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++) *                                        \
-			(VEC *) (sums + ((size_t) i * vectors + j) * WIDTH) = acc[i][j];                                       \
-		if (k->last)                                                                                               \
-			for (size_t i = 0; i < count; i++)                                                                     \
-				finish(k, channel + i, sums + i * vectors * WIDTH);                                                \
-	}                                                                                                              \
-                                                                                                                   \
-	static TARGET inline __attribute__((always_inline)) void tiles_##suffix(const int vectors, const block *k)     \
-	{                                                                                                              \
-		size_t channel = 0;                                                                                        \
-                                                                                                                   \
-		if (k->source != NULL)                                                                                     \
-		{                                                                                                          \
-			tile_##suffix(vectors, true, k, 0, k->kg < TILE ? k->kg : TILE);                                       \
-			channel = TILE;                                                                                        \
-		}                                                                                                          \
-		for (; channel < k->kg; channel += TILE)                                                                   \
-			tile_##suffix(vectors, false, k, channel, k->kg - channel < TILE ? k->kg - channel : TILE);            \
-	}                                                                                                              \
-                                                                                                                   \
-	static TARGET void multiply_##suffix(const block *k)                                                           \
-	{                                                                                                              \
-		switch (k->panel->vectors)                                                                                 \
-		{                                                                                                          \
-			case 1:                                                                                                \
-				tiles_##suffix(1, k);                                                                              \
-				break;                                                                                             \
-			case 2:                                                                                                \
-				tiles_##suffix(2, k);                                                                              \
-				break;                                                                                             \
-			default:                                                                                               \
-				tiles_##suffix(3, k);                                                                              \
-				break;                                                                                             \
-		}                                                                                                          \
+#define DEFINE_KERNELS(suffix, TARGET, VEC, WIDTH, TILE)                                                                    \
+	static TARGET void pack_##suffix(const panel *p, size_t depth, const size_t *offsets, const float *source,              \
+									 const float *end, float *to)                                                           \
+	{                                                                                                                       \
+		int width = p->vectors * WIDTH;                                                                                     \
+                                                                                                                            \
+		for (size_t r = 0; r < depth; r++, to += width)                                                                     \
+			for (int s = 0; s < p->n_in; s++)                                                                               \
+			{                                                                                                               \
+				const float *from = source + offsets[r] + p->in[s].from;                                                    \
+				float *at = to + p->in[s].at;                                                                               \
+				int len = p->in[s].len;                                                                                     \
+                                                                                                                            \
+				/* The next panel's: the same planes, too many for the processor to foresee. */                             \
+				if (s == p->n_in - 1)                                                                                       \
+					for (int i = 0; i < width; i += 16)                                                                     \
+						__builtin_prefetch(from + len + i);                                                                 \
+                                                                                                                            \
+				if (from + len + WIDTH <= end)                                                                              \
+					for (int i = 0; i < len; i += WIDTH)                                                                    \
+						*(VEC *) (at + i) = *(const VEC *) (from + i);                                                      \
+				else                                                                                                        \
+					memcpy(at, from, (size_t) len * sizeof *at);                                                            \
+			}                                                                                                               \
+	}                                                                                                                       \
+                                                                                                                            \
+	/* Hands a tile over from its registers (hence unrolled): where the panel's outputs are neighbours in y. */             \
+	static TARGET inline __attribute__((always_inline)) void hand_over_##suffix(                                            \
+		const int vectors, const block *k, size_t channel, size_t count, VEC acc[TILE][PANEL_VECTORS])                      \
+	{                                                                                                                       \
+		rows_vec_##suffix lo = rows_all_##suffix(lower_bound(k->act));                                                      \
+		rows_vec_##suffix hi = rows_all_##suffix(upper_bound(k->act));                                                      \
+		rows_mask_##suffix mask = rows_mask_of_##suffix((vectors - 1) * WIDTH, k->panel->out[0].len);                       \
+		size_t y_plane = k->y_plane;                                                                                        \
+		float *y = k->y + channel * y_plane + k->panel->out[0].from;                                                        \
+                                                                                                                            \
+		_Pragma("GCC unroll 8") for (size_t i = 0; i < TILE; i++)                                                           \
+		{                                                                                                                   \
+			if (i >= count)                                                                                                 \
+				return;                                                                                                     \
+			_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++)                                                       \
+			{                                                                                                               \
+				rows_vec_##suffix v = rows_min_##suffix(hi, rows_max_##suffix(lo, (rows_vec_##suffix) acc[i][j]));          \
+                                                                                                                            \
+				if (j < vectors - 1)                                                                                        \
+					*(VEC *) (y + j * WIDTH) = (VEC) v;                                                                     \
+				else                                                                                                        \
+					rows_store_##suffix(mask, y + j * WIDTH, v);                                                            \
+			}                                                                                                               \
+			y += y_plane;                                                                                                   \
+		}                                                                                                                   \
+	}                                                                                                                       \
+                                                                                                                            \
+	static TARGET inline __attribute__((always_inline)) void tile_##suffix(                                                 \
+		const int vectors, const bool packs, const bool fetches, const block *k, size_t channel, size_t count)              \
+	{                                                                                                                       \
+		float *sums = k->sums + channel * vectors * WIDTH;                                                                  \
+		float *packed = k->packed;                                                                                          \
+		const float *source = packs ? k->source + k->panel->in[0].from : NULL;                                              \
+		const size_t *offsets = k->offsets;                                                                                 \
+		size_t depth = k->depth;                                                                                            \
+		size_t stride = k->rows;                                                                                            \
+		const float *next = k->w + (channel + TILE) * stride;                                                               \
+		rows_mask_##suffix mask = rows_mask_of_##suffix((vectors - 1) * WIDTH, k->panel->in[0].len);                        \
+		const float *w[TILE];                                                                                               \
+		VEC acc[TILE][PANEL_VECTORS];                                                                                       \
+                                                                                                                            \
+		_Pragma("GCC unroll 8") for (size_t i = 0; i < TILE; i++)                                                           \
+		{                                                                                                                   \
+			size_t of = channel + (i < count ? i : count - 1);                                                              \
+			VEC start = { 0 };                                                                                              \
+                                                                                                                            \
+			w[i] = k->w + of * stride;                                                                                      \
+			if (k->first && k->b != NULL)                                                                                   \
+				start = (VEC) rows_all_##suffix(k->b[of]);                                                                  \
+			_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++) acc[i][j] =                                           \
+				k->first ? start : *(const VEC *) (sums + ((size_t) i * vectors + j) * WIDTH);                              \
+		}                                                                                                                   \
+		for (size_t r = 0; r < depth; r++)                                                                                  \
+		{                                                                                                                   \
+			const float *from = packs ? source + offsets[r] : NULL;                                                         \
+			VEC column[PANEL_VECTORS];                                                                                      \
+                                                                                                                            \
+			/* A line of each of the next tile's rows, every 16 steps: the processor is too late for so many short runs. */ \
+			if (fetches)                                                                                                    \
+				__builtin_prefetch(next + r % TILE * stride + r / 16 * 16);                                                 \
+			for (int j = 0; j < vectors; j++)                                                                               \
+			{                                                                                                               \
+				float *at = packed + (r * vectors + j) * WIDTH;                                                             \
+                                                                                                                            \
+				if (!packs)                                                                                                 \
+					column[j] = *(const VEC *) at;                                                                          \
+				else                                                                                                        \
+				{                                                                                                           \
+					/* The next panel's: the same planes, too many for the processor to foresee. */                         \
+					__builtin_prefetch(from + (vectors + j) * WIDTH);                                                       \
+					column[j] = j < vectors - 1 ? *(const VEC *) (from + j * WIDTH)                                         \
+												: (VEC) rows_load_##suffix(mask, from + j * WIDTH);                         \
+					*(VEC *) at = column[j];                                                                                \
+				}                                                                                                           \
+			}                                                                                                               \
+			_Pragma("GCC unroll 8") for (int i = 0; i < TILE; i++)                                                          \
+				_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++) acc[i][j] += column[j] * w[i][r];                 \
+		}                                                                                                                   \
+		if (k->last && k->panel->n_out == 1)                                                                                \
+		{                                                                                                                   \
+			hand_over_##suffix(vectors, k, channel, count, acc);                                                            \
+			return;                                                                                                         \
+		}                                                                                                                   \
+		_Pragma("GCC unroll 8") for (int i = 0; i < TILE; i++)                                                              \
+				_Pragma("GCC unroll 3") for (int j = 0; j < vectors; j++) *                                                 \
+			(VEC *) (sums + ((size_t) i * vectors + j) * WIDTH) = acc[i][j];                                                \
+		if (k->last)                                                                                                        \
+			for (size_t i = 0; i < count; i++)                                                                              \
+				finish(k, channel + i, sums + i * vectors * WIDTH);                                                         \
+	}                                                                                                                       \
+                                                                                                                            \
+	static TARGET inline                                                                                                    \
+		__attribute__((always_inline)) void tiles_##suffix(const int vectors, const bool fetches, const block *k)           \
+	{                                                                                                                       \
+		size_t channel = 0;                                                                                                 \
+                                                                                                                            \
+		if (k->source != NULL)                                                                                              \
+		{                                                                                                                   \
+			tile_##suffix(vectors, true, fetches, k, 0, k->kg < TILE ? k->kg : TILE);                                       \
+			channel = TILE;                                                                                                 \
+		}                                                                                                                   \
+		for (; channel < k->kg; channel += TILE)                                                                            \
+			tile_##suffix(vectors, false, fetches, k, channel, k->kg - channel < TILE ? k->kg - channel : TILE);            \
+	}                                                                                                                       \
+                                                                                                                            \
+	static TARGET void multiply_##suffix(const block *k)                                                                    \
+	{                                                                                                                       \
+		bool fetches = k->kg * k->rows > FIRST_CACHE;                                                                       \
+                                                                                                                            \
+		if (k->panel->vectors == 1)                                                                                         \
+			tiles_##suffix(1, true, k);                                                                                     \
+		else if (k->panel->vectors == 2)                                                                                    \
+			tiles_##suffix(2, true, k);                                                                                     \
+		else if (fetches)                                                                                                   \
+			tiles_##suffix(3, true, k);                                                                                     \
+		else                                                                                                                \
+			tiles_##suffix(3, false, k);                                                                                    \
 	}
 
 #if defined(__x86_64__)

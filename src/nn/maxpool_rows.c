@@ -18,25 +18,45 @@ nn_maxpool_rows_fits(const nn_window *g)
 
 #if defined(__x86_64__)
 
+/* The K rows of a plane from `first` on; beside the plane, one that is there: it counts twice, which a maximum does not mind. False: none is there. */
+static inline bool
+rows_under(const nn_window *g, const float *plane, int first, int K, const float **rows)
+{
+	for (int ky = 0; ky < K; ky++)
+	{
+		int y = first + ky < 0 ? 0 : first + ky >= g->h ? g->h - 1 : first + ky;
+
+		rows[ky] = plane + (ptrdiff_t) y * g->w;
+	}
+	return first < g->h && first + K > 0;
+}
+
 #define DEFINE_PLANES(suffix, TARGET, WIDTH)                                                                           \
-	/* The maxima down the K rows of a window, of columns -pw0 on, to fold; beside the plane -FLT_MAX. */              \
+	/* The maxima down K rows, `at` floats from their beginnings; beside the plane -FLT_MAX. */                        \
 	ROWS_FUNCTION(TARGET)                                                                                              \
-	void fold_rows_of_##suffix(const int K, const nn_window *g, const rows_mask_##suffix *masks, int vectors,          \
-							   const float *plane, int first, float *fold)                                             \
+	rows_vec_##suffix fold_rows_##suffix(const int K, rows_mask_##suffix mask, const float *const *rows, int at)       \
 	{                                                                                                                  \
 		rows_vec_##suffix none = rows_all_##suffix(-FLT_MAX);                                                          \
+		rows_vec_##suffix a = rows_load_or_##suffix(mask, rows[0] + at, none);                                         \
+		rows_vec_##suffix b = rows_load_or_##suffix(mask, rows[1] + at, none);                                         \
                                                                                                                        \
-		for (int v = 0; v < vectors; v++)                                                                              \
-		{                                                                                                              \
-			const float *from = plane + (ptrdiff_t) first * g->w + v * WIDTH - g->pw0;                                 \
-			rows_vec_##suffix max = none;                                                                              \
+		return K == 2 ? rows_larger_##suffix(a, b)                                                                     \
+					  : rows_largest_##suffix(a, b, rows_load_or_##suffix(mask, rows[K - 1] + at, none));              \
+	}                                                                                                                  \
                                                                                                                        \
-			for (int ky = 0; ky < K; ky++)                                                                             \
-				if (first + ky >= 0 && first + ky < g->h)                                                              \
-					max = rows_larger_##suffix(max,                                                                    \
-											   rows_load_or_##suffix(masks[v], from + (ptrdiff_t) ky * g->w, none));   \
-			rows_store_all_##suffix(fold + v * WIDTH, max);                                                            \
-		}                                                                                                              \
+	/* The maxima over K columns, S apart, of a row whose next vectors are a, b and c. */                              \
+	ROWS_FUNCTION(TARGET)                                                                                              \
+	rows_vec_##suffix fold_columns_##suffix(const int K, const int S, rows_vec_##suffix a, rows_vec_##suffix b,        \
+											rows_vec_##suffix c)                                                       \
+	{                                                                                                                  \
+		rows_vec_##suffix first = S == 1 ? a : rows_even_##suffix(a, b);                                               \
+		rows_vec_##suffix second = S == 1 ? rows_next_##suffix(a, b) : rows_odd_##suffix(a, b);                        \
+                                                                                                                       \
+		if (K == 2)                                                                                                    \
+			return rows_larger_##suffix(first, second);                                                                \
+		return rows_largest_##suffix(first, second,                                                                    \
+									 S == 1 ? rows_next_##suffix(second, rows_next_##suffix(b, b))                     \
+											: rows_next_##suffix(first, c));                                           \
 	}                                                                                                                  \
                                                                                                                        \
 	ROWS_FUNCTION(TARGET)                                                                                              \
@@ -44,39 +64,32 @@ nn_maxpool_rows_fits(const nn_window *g)
 							float *y)                                                                                  \
 	{                                                                                                                  \
 		int chunks = (g->ow + WIDTH - 1) / WIDTH;                                                                      \
-		int vectors = chunks * S + 1; /* the last window of a chunk looks into the next */                             \
 		rows_mask_##suffix in[2 * ROWS_MOST + 1], out[ROWS_MOST];                                                      \
-		float fold[(2 * ROWS_MOST + 1) * WIDTH];                                                                       \
+		rows_vec_##suffix none = rows_all_##suffix(-FLT_MAX);                                                          \
                                                                                                                        \
-		for (int v = 0; v < vectors; v++)                                                                              \
+		for (int v = 0; v <= chunks * S; v++)                                                                          \
 			in[v] = rows_mask_of_##suffix(v * WIDTH - g->pw0, g->w);                                                   \
 		for (int i = 0; i < chunks; i++)                                                                               \
 			out[i] = rows_mask_of_##suffix(i * WIDTH, g->ow);                                                          \
 		for (size_t p = 0; p < (size_t) n * g->c; p++)                                                                 \
 		{                                                                                                              \
-			const float *plane = x + p / g->c * at->x_image + p % g->c * at->x_plane;                                  \
+			const float *plane = x + p / g->c * at->x_image + p % g->c * at->x_plane - g->pw0;                         \
 			float *row = y + p / g->c * at->y_image + p % g->c * at->y_plane;                                          \
                                                                                                                        \
 			for (int oy = 0; oy < g->oh; oy++, row += g->ow)                                                           \
 			{                                                                                                          \
-				fold_rows_of_##suffix(K, g, in, vectors, plane, oy *S - g->ph0, fold);                                 \
-				for (int i = 0; i < chunks; i++)                                                                       \
-				{                                                                                                      \
-					const float *from = fold + i * S * WIDTH;                                                          \
-					rows_vec_##suffix a = rows_loadu_##suffix(from);                                                   \
-					rows_vec_##suffix b = rows_loadu_##suffix(from + (S == 1 ? 1 : WIDTH));                            \
-					rows_vec_##suffix max =                                                                            \
-						S == 1 ? rows_larger_##suffix(a, b)                                                            \
-							   : rows_larger_##suffix(rows_even_##suffix(a, b), rows_odd_##suffix(a, b));              \
+				const float *rows[3];                                                                                  \
+				rows_vec_##suffix a, b, c;                                                                             \
+				bool sees = rows_under(g, plane, oy * S - g->ph0, K, rows);                                            \
                                                                                                                        \
-					if (K == 3)                                                                                        \
-					{                                                                                                  \
-						a = rows_loadu_##suffix(from + 2);                                                             \
-						if (S == 2)                                                                                    \
-							a = rows_even_##suffix(a, rows_loadu_##suffix(from + WIDTH + 2));                          \
-						max = rows_larger_##suffix(max, a);                                                            \
-					}                                                                                                  \
-					rows_store_##suffix(out[i], row + i * WIDTH, max);                                                 \
+				a = fold_rows_##suffix(K, in[0], rows, 0);                                                             \
+				for (int i = 0; i < chunks; i++, a = S == 1 ? b : c)                                                   \
+				{                                                                                                      \
+					int v = i * S + 1;                                                                                 \
+                                                                                                                       \
+					b = fold_rows_##suffix(K, in[v], rows, v * WIDTH);                                                 \
+					c = S == 1 ? b : fold_rows_##suffix(K, in[v + 1], rows, (v + 1) * WIDTH);                          \
+					rows_store_##suffix(out[i], row + i * WIDTH, sees ? fold_columns_##suffix(K, S, a, b, c) : none);  \
 				}                                                                                                      \
 			}                                                                                                          \
 		}                                                                                                              \

@@ -76,16 +76,6 @@ rows_loadu_avx2(const float *from)
 	return _mm256_loadu_ps(from);
 }
 
-ROWS_FUNCTION(NN_TARGET_AVX512) void rows_store_all_avx512(float *to, rows_vec_avx512 v)
-{
-	_mm512_storeu_ps(to, v);
-}
-
-ROWS_FUNCTION(NN_TARGET_AVX2) void rows_store_all_avx2(float *to, rows_vec_avx2 v)
-{
-	_mm256_storeu_ps(to, v);
-}
-
 ROWS_FUNCTION(NN_TARGET_AVX512) void rows_store_avx512(rows_mask_avx512 mask, float *to, rows_vec_avx512 v)
 {
 	_mm512_mask_storeu_ps(to, mask, v);
@@ -136,6 +126,39 @@ ROWS_FUNCTION(NN_TARGET_AVX512) rows_vec_avx512 rows_larger_avx512(rows_vec_avx5
 ROWS_FUNCTION(NN_TARGET_AVX2) rows_vec_avx2 rows_larger_avx2(rows_vec_avx2 a, rows_vec_avx2 b)
 {
 	return _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+}
+
+/* The largest of three, likewise. */
+ROWS_FUNCTION(NN_TARGET_AVX512)
+rows_vec_avx512
+rows_largest_avx512(rows_vec_avx512 a, rows_vec_avx512 b, rows_vec_avx512 c)
+{
+	/* The maximum is its second argument where there is a NaN: one in c survives, one in a or b is put back. */
+	__m512 max = _mm512_max_ps(_mm512_max_ps(a, b), c);
+
+	return _mm512_mask_add_ps(max, _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q), a, b);
+}
+
+ROWS_FUNCTION(NN_TARGET_AVX2)
+rows_vec_avx2
+rows_largest_avx2(rows_vec_avx2 a, rows_vec_avx2 b, rows_vec_avx2 c)
+{
+	__m256 max = _mm256_max_ps(_mm256_max_ps(a, b), c);
+
+	return _mm256_blendv_ps(max, _mm256_add_ps(a, b), _mm256_cmp_ps(a, b, _CMP_UNORD_Q));
+}
+
+/* The floats from the second of a on, and the first of b behind them. */
+ROWS_FUNCTION(NN_TARGET_AVX512) rows_vec_avx512 rows_next_avx512(rows_vec_avx512 a, rows_vec_avx512 b)
+{
+	return _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(b), _mm512_castps_si512(a), 1));
+}
+
+ROWS_FUNCTION(NN_TARGET_AVX2) rows_vec_avx2 rows_next_avx2(rows_vec_avx2 a, rows_vec_avx2 b)
+{
+	__m256i middle = _mm256_castps_si256(_mm256_permute2f128_ps(a, b, 0x21));
+
+	return _mm256_castsi256_ps(_mm256_alignr_epi8(middle, _mm256_castps_si256(a), 4));
 }
 
 /* Every second float of the two vectors in sequence. */
