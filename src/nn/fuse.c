@@ -10,14 +10,7 @@
 
 #include "nn/bands.h"
 
-/* A chain's layers hand over at least as much; less stays in the cache anyway, and small pieces are slow. */
-uint64_t nn_chain_least = (uint64_t) 1 << 16;
-
-/* What a band's rows of all layers should not exceed: about the second-level cache, but for the weights. */
-#define BAND_FLOATS ((uint64_t) 3 << 16)
-
-/* Positions that a band of the last layer has at least, or the chain ends before: kernels want long runs. */
-#define LEAST_POSITIONS 96
+nn_chain_sizes nn_chain_limits = { .least_floats = 1 << 16, .band_floats = 3 << 16, .least_positions = 96 };
 
 /* Can the step's kernel write (and read) planes that are not dense? */
 static bool
@@ -70,7 +63,8 @@ follows(const nn_plan *plan, uint32_t s)
 	const nn_value *value = &plan->values[plan->links[step->first_link].value];
 
 	return step->n_links == 1 && plan->links[step->first_link].value == plan->steps[s - 1].output &&
-		   value->where == NN_IN_ARENA && value->readers == 1 && value->born == s - 1 && value->count >= nn_chain_least;
+		   value->where == NN_IN_ARENA && value->readers == 1 && value->born == s - 1 &&
+		   value->count >= nn_chain_limits.least_floats;
 }
 
 nn_bands
@@ -111,7 +105,7 @@ static int
 rows_of_band(const nn_plan *plan, uint32_t first, uint32_t end)
 {
 	const nn_window *last = &plan->graph->nodes[plan->steps[end - 1].node].window;
-	int least = (LEAST_POSITIONS + last->ow - 1) / last->ow;
+	int least = (nn_chain_limits.least_positions + last->ow - 1) / last->ow;
 
 	for (int rows = last->oh; rows >= 1 && (rows >= least || rows == last->oh); rows--)
 	{
@@ -122,7 +116,7 @@ rows_of_band(const nn_plan *plan, uint32_t first, uint32_t end)
 		rows_held(b, held);
 		for (int i = 0; i < b.n; i++)
 			floats += (uint64_t) channels_out(plan, first + i) * held[i] * b.window[i].ow;
-		if (floats <= BAND_FLOATS)
+		if (floats <= nn_chain_limits.band_floats)
 			return rows;
 	}
 	return 0;

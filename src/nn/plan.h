@@ -90,8 +90,17 @@ struct nn_plan
 
 /* ---- Chains, Concats in place (fuse.c); inference only ---- */
 
-extern uint64_t
-	nn_chain_least; /* floats of a sample, of a value that is worth a chain; tests lower it, nobody else writes it */
+/* When steps become a chain. Tests lower it, nobody else writes it. */
+typedef struct nn_chain_sizes
+{
+	uint64_t
+		least_floats; /* that a chain's layers hand over for a sample; less stays in the cache anyway, and small pieces are slow */
+	uint64_t
+		band_floats; /* that a band's rows of all layers should not exceed: the second-level cache, but for weights */
+	int least_positions; /* of a band of the last layer, or the chain ends before: kernels want long runs */
+} nn_chain_sizes;
+
+extern nn_chain_sizes nn_chain_limits;
 
 extern void nn_plan_fuse(nn_plan *plan);
 

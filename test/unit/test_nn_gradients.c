@@ -384,6 +384,21 @@ in_parts(void **state)
 	nn_part_floats = usual;
 }
 
+/* The same with every chain of layers that there is taken in bands of one row or a few. */
+static void
+in_bands(void **state)
+{
+	nn_chain_sizes usual = nn_chain_limits;
+
+	for (uint64_t floats = 1; floats <= 400; floats *= 20)
+	{
+		nn_chain_limits = (nn_chain_sizes){ .least_floats = 1, .band_floats = 100 * floats, .least_positions = 1 };
+		plans_agree(state);
+		samples_are_independent(state);
+	}
+	nn_chain_limits = usual;
+}
+
 int
 main(void)
 {
@@ -393,6 +408,7 @@ main(void)
 		cmocka_unit_test(plans_agree),
 		cmocka_unit_test(samples_are_independent),
 		cmocka_unit_test(in_parts),
+		cmocka_unit_test(in_bands),
 		cmocka_unit_test(stop_is_polled_between_layers),
 	};
 
