@@ -25,6 +25,7 @@ code { font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
 .facts { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0; }
 .fact { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 16px; min-width: 130px; font-size: 14px; color: var(--soft); }
 .fact b { display: block; font-size: 24px; line-height: 1.25; color: var(--ink); }
+.key { max-width: none; }
 .key span { display: inline-block; margin-right: 20px; font-size: 14px; }
 .key svg { width: 30px; height: 10px; vertical-align: middle; margin-right: 6px; display: inline-block; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); gap: 16px; margin: 12px 0; }
@@ -44,6 +45,7 @@ svg text { fill: var(--soft); font-size: 11.5px; font-variant-numeric: tabular-n
 .other .line { stroke-dasharray: 6 3; }
 .shallow .line { stroke-width: 2.2; }
 .eddh .line { stroke-width: 3.4; }
+.tiles .line { stroke-width: 1.5; stroke-dasharray: none; }
 .band { fill: var(--c); opacity: 0; }
 .eddh .band { opacity: .13; }
 .series circle { fill: var(--c); stroke: var(--card); stroke-width: 1; }
@@ -54,7 +56,7 @@ svg:has(.series:hover) .series:not(:hover) { opacity: .14; }
 .series:hover .band { opacity: .2; }
 .heat { border-collapse: separate; border-spacing: 2px; font-size: 13px; font-variant-numeric: tabular-nums; width: 100%; }
 .heat th { font-weight: 500; color: var(--soft); padding: 2px 6px; text-align: center; }
-.heat th:first-child, .heat td:first-child { text-align: left; white-space: nowrap; }
+.heat tr:first-child th:first-child, .heat td:first-child { text-align: left; white-space: nowrap; }
 .heat th.set { border-bottom: 1px solid var(--line); color: var(--ink); }
 .heat td { text-align: center; padding: 3px 5px; border-radius: 3px; }
 .heat td.v { background: color-mix(in srgb, var(--heat) var(--s), transparent); }
@@ -112,7 +114,7 @@ def precision_recall(curves, bits, names):
             area[m] = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(whole, whole[1:]))
     if not series:
         return ""
-    axes = plot.Axes((0, 1), (0, 1))
+    axes = plot.Axes((0, 1), (0, 1), right=140)
     body = axes.grid([(v, plot.tick_text(v)) for v in plot.nice_ticks(0, 1)], "recall", "precision")
     return axes.svg("precision against recall", body + plot.lines(axes, series, lambda p: f"recall {p[0]:.2f}: precision {p[1]:.2f}", area))
 
@@ -129,11 +131,8 @@ def cost(cells, bits, names):
 def training(curves, names):
     """A tile a method: what it reports of its training, one line a length, the longest darkest."""
     tiles = []
-    for m in names:
+    for m, curve in [(m, curve) for m in names for curve in CURVES if any(key[0] == m and key[2] == curve for key in curves[m])]:
         found = curves[m]
-        curve = next((c for c in CURVES if any(key[0] == m and key[2] == c for key in found)), None)
-        if curve is None:
-            continue
         drawn = [(bits, found[m, bits, curve]) for bits in sorted(key[1] for key in found if key[0] == m and key[2] == curve)]
         steps = [s for _, line in drawn for s, _ in line]
         values = [v for _, line in drawn for _, v in line]
@@ -149,18 +148,18 @@ def training(curves, names):
     return f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
 
 
-def learning(labels, data):
-    """labels: (set, method, bits) -> [(pictures, mAP, deviation)]."""
+def learning(labels):
+    """labels: (set, method, bits) -> [(pictures, mAP, deviation)]. A card a set and length."""
     parts = []
-    for bits in sorted({b for d, _, b in labels if d == data}):
-        series = [(m, methods.family(m), labels[d, m, b]) for d, m, b in sorted(labels, key=lambda k: methods.family(k[1]) == "eddh") if (d, b) == (data, bits)]
+    for data, bits in sorted({(d, b) for d, _, b in labels}):
+        series = [(m, methods.family(m), labels[data, m, bits]) for m in drawn_last({m for d, m, b in labels if (d, b) == (data, bits)})]
         counts = sorted({x for _, _, line in series for x, _, _ in line})
         ys = [y for _, _, line in series for _, y, _ in line]
         axes = plot.Axes((counts[0], counts[-1]), (max(0, min(ys) - 0.05), min(1, max(ys) + 0.05)), log_x=True)
         body = axes.grid([(n, n) for n in counts], "labelled pictures to learn from", "mAP")
-        parts.append(card(f"How many labels are enough: {bits} bits", "The same queries and database; only the pictures that are learned from grow.",
-                          axes.svg("mAP by labelled pictures", body + plot.lines(axes, series, lambda p: f"{p[0]} pictures: {p[1]:.3f} ± {p[2]:.3f}"))))
-    return parts
+        body += plot.lines(axes, series, lambda p: f"{p[0]} pictures: {p[1]:.3f} ± {p[2]:.3f}")
+        parts.append(card(f"{SETS.get(data, data)}, {bits} bits", "Queries and database stay the same; only the pictures that are learned from grow.", axes.svg("mAP by labelled pictures", body)))
+    return f'<h2>How many labels are enough?</h2><div class="cards">{"".join(parts)}</div>' if parts else ""
 
 
 def heat(tables, head):
@@ -191,28 +190,25 @@ def key():
 
 def section(data, results):
     heads = [head for d, head in results.tables if d == data and head != "better"]
+    shown = results.tables.get((data, "better"), results.tables[data, heads[0]])
+    bits = sorted({b for _, b, _ in shown})
+    names = methods.in_order({m for m, _, _ in shown})
+    curves = {m: results.curves.get((data, results.chosen.get((data, m), heads[0])), {}) for m in names}
+    at = middle(bits)
+    head_of_each = "each method with its better head" if len(heads) > 1 else methods.HEADS[heads[0]]
     parts = []
-    text = ""
-    if heads:
-        shown = results.tables.get((data, "better"), results.tables[data, heads[0]])
-        bits = sorted({b for _, b, _ in shown})
-        names = methods.in_order({m for m, _, _ in shown})
-        curves = {m: results.curves.get((data, results.chosen.get((data, m), heads[0])), {}) for m in names}
-        text = results.jobs[data, heads[0]][0]
-        for head in heads:
-            cells = results.tables[data, head]
-            parts.append(card(f"mAP by bits, {methods.HEADS[head]}", "Whole ranking, exact over ties. The band is the deviation over seeded splits; point at a line to see its own.",
-                              by_bits(cells, sorted({b for _, b, _ in cells}), methods.in_order({m for m, _, _ in cells}))))
-        at = middle(bits)
-        body = precision_recall(curves, at, names)
-        if body:
-            parts.append(card(f"Precision against recall, {at} bits", "All pairs within balls of growing radius, first seed; each method with its better head. Names in order of the area below their line; point at a line to single it out.", body))
-        parts.append(card(f"What it costs, {at} bits", "Training on features that are computed already, one length; each method with its better head.", cost(shown, at, names)))
-        body = training(curves, names)
-        if body:
-            parts.append(card("How training went", "What each method reports, at all lengths (longer codes darker), first seed. Scales differ: a curve is compared with itself only.", body, "wide-card"))
-    parts += learning(results.labels, data)
-    return f'<h2>{html.escape(SETS.get(data, data))}</h2><p class="soft">{html.escape(text)}</p><div class="cards">{"".join(parts)}</div>'
+    for head in heads:
+        cells = results.tables[data, head]
+        parts.append(card(f"mAP by bits, {methods.HEADS[head]}", "Whole ranking, exact over ties. The band is the deviation over seeded splits; point at a line to see its own.",
+                          by_bits(cells, sorted({b for _, b, _ in cells}), methods.in_order({m for m, _, _ in cells}))))
+    body = precision_recall(curves, at, names)
+    if body:
+        parts.append(card(f"Precision against recall, {at} bits", f"All pairs within balls of growing radius, first seed; {head_of_each}. Names in order of the area below their line; point at a line to single it out.", body))
+    parts.append(card(f"What it costs, {at} bits", f"Training on features that are computed already, one length; {head_of_each}.", cost(shown, at, names)))
+    body = training(curves, names)
+    if body:
+        parts.append(card("How training went", "What each method reports, at all lengths (longer codes darker), first seed. Scales differ: a curve is compared with itself only.", body, "wide-card"))
+    return f'<h2>{html.escape(SETS.get(data, data))}</h2><p class="soft">{html.escape(results.jobs[data, heads[0]][0])}</p><div class="cards">{"".join(parts)}</div>'
 
 
 def page(results):
@@ -231,7 +227,7 @@ def page(results):
                 facts.append((f"{place} of {len(gap)}", f"place of eddh, {methods.HEADS[head]}"))
             parts.append(card(f"All in one view: {methods.HEADS[head]}", f"mAP. Colour: how near to the best of its column, none from {HEAT_RANGE} below it on; the best is framed.", body, "wide-card"))
     paper = "".join(f"<tr><td>{m}</td>" + "".join(f"<td>{x:.3f}</td>" for x in row) + "</tr>" for m, row in methods.PAPER.items())
-    sections = "".join(section(data, results) for data in sorted({d for d, _ in tables} | {d for d, _, _ in results.labels}))
+    sections = "".join(section(data, results) for data in sorted({d for d, _ in tables})) + learning(results.labels)
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -46,7 +46,7 @@ def spread(wanted, gap, low, high):
 class Axes:
     """A frame with scales: x and y are pairs (low, high); log_x where x is a count that doubles."""
 
-    def __init__(self, x, y, width=560, height=340, left=46, right=118, top=14, bottom=40, log_x=False):
+    def __init__(self, x, y, width=560, height=340, left=46, right=118, top=22, bottom=40, log_x=False):
         self.x_range, self.y_range, self.log_x = x, y, log_x
         self.width, self.height = width, height
         self.left, self.right, self.top, self.bottom = left, width - right, top, height - bottom
@@ -74,7 +74,7 @@ class Axes:
             out.append(f'<line class="tick" x1="{x}" x2="{x}" y1="{self.bottom}" y2="{self.bottom + 4}"/><text x="{x}" y="{self.bottom + 17}" text-anchor="middle">{text}</text>')
         out.append(f'<line class="axis" x1="{self.left}" x2="{number(self.right)}" y1="{self.bottom}" y2="{self.bottom}"/>')
         out.append(f'<text class="name" x="{number((self.left + self.right) / 2)}" y="{self.height - 5}" text-anchor="middle">{html.escape(x_name)}</text>')
-        out.append(f'<text class="name" x="{self.left - 38}" y="{self.top - 3}">{html.escape(y_name)}</text>')
+        out.append(f'<text class="name" x="{self.left - 38}" y="{self.top - 10}">{html.escape(y_name)}</text>')
         return "".join(out)
 
     def svg(self, title, body):
