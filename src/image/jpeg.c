@@ -180,7 +180,6 @@ read_header(jpeg_reader *r)
 	eddh_code code;
 
 	jpeg_create_decompress(cinfo);
-	cinfo->mem->max_memory_to_use = r->job->limits.max_memory > LONG_MAX ? LONG_MAX : (long) r->job->limits.max_memory;
 	cinfo->src = &r->source;
 	cinfo->progress = &r->progress;
 	jpeg_save_markers(cinfo, JPEG_APP0 + 1, 0xFFFF);
@@ -238,12 +237,21 @@ read_pixels(jpeg_reader *r)
 {
 	struct jpeg_decompress_struct *cinfo = &r->cinfo;
 	image_plan plan;
+	uint64_t own;
 	eddh_code code;
 
 	image_plan_make(r->job->prep, r->info, &plan);
 	choose_scale(cinfo, &plan);
 	cinfo->dct_method = JDCT_ISLOW; /* the same result with and without SIMD */
 	cinfo->out_color_space = cinfo->num_components == 4 ? JCS_CMYK : JCS_RGB;
+	jpeg_calc_output_dimensions(cinfo);
+	own = image_resampler_memory(&plan, cinfo->output_width, cinfo->output_height) + (uint64_t) cinfo->output_width * 4;
+	code = image_check_memory(r->job, own, r->err);
+	if (code != EDDH_OK)
+		give_up(r, code);
+	/* What is left is for libjpeg, which asks when it wants to hold a progressive picture's coefficients. */
+	cinfo->mem->max_memory_to_use =
+		r->job->limits.max_memory - own > LONG_MAX ? LONG_MAX : (long) (r->job->limits.max_memory - own);
 	jpeg_start_decompress(cinfo);
 
 	code = image_resampler_create(&plan, cinfo->output_width, cinfo->output_height, &r->resampler, r->err);

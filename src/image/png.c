@@ -132,7 +132,10 @@ read_pixels(png_reader *r)
 	passes = png_set_interlace_handling(r->png);
 	/* libpng holds two rows of up to 8 bytes a pixel; an interlaced picture is held whole. */
 	rows = passes > 1 ? height : 1;
-	code = image_check_memory(r->job, (uint64_t) width * (rows * 4 + 16), r->err);
+	image_plan_make(r->job->prep, r->info, &plan);
+	code = image_check_memory(
+		r->job, (uint64_t) width * (rows * 4 + 16) + image_resampler_memory(&plan, r->info->width, r->info->height),
+		r->err);
 	if (code != EDDH_OK)
 		give_up(r, code);
 	png_read_update_info(r->png, r->meta);
@@ -140,7 +143,6 @@ read_pixels(png_reader *r)
 	if ((channels != 3 && channels != 4) || png_get_rowbytes(r->png, r->meta) != width * channels)
 		give_up(r, eddh_fail(r->err, EDDH_UNSUPPORTED, "PNG of a kind that is not supported"));
 
-	image_plan_make(r->job->prep, r->info, &plan);
 	code = image_resampler_create(&plan, r->info->width, r->info->height, &r->resampler, r->err);
 	if (code != EDDH_OK)
 		give_up(r, code);

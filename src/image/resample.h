@@ -25,6 +25,9 @@ typedef struct image_plan
 
 typedef struct image_resampler image_resampler;
 
+/* Bytes that it will hold (but for a few per output row), so that callers can refuse before. */
+extern uint64_t image_resampler_memory(const image_plan *plan, uint32_t in_width, uint32_t in_height);
+
 /* in_width x in_height: what will be fed; at most IMAGE_MAX_PICTURE_SIDE each. Errors: EDDH_NO_MEMORY. */
 extern eddh_code image_resampler_create(const image_plan *plan, uint32_t in_width, uint32_t in_height,
 										image_resampler **result, eddh_error *err);

@@ -129,11 +129,13 @@ image_webp_decode(const image_job *job, image_info *info, eddh_error *err)
 	height = info->height;
 	stride = width * (features.has_alpha ? 4 : 3);
 	/* The lossless decoder holds the picture once more, the lossy one its transparency. */
-	code = image_check_memory(
-		job, (uint64_t) height * (stride + width * (features.format == 2 ? 4 : features.has_alpha)), err);
+	image_plan_make(job->prep, info, &plan);
+	code = image_check_memory(job,
+							  (uint64_t) height * (stride + width * (features.format == 2 ? 4 : features.has_alpha)) +
+								  image_resampler_memory(&plan, info->width, info->height),
+							  err);
 	if (code != EDDH_OK)
 		return code;
-	image_plan_make(job->prep, info, &plan);
 	code = image_resampler_create(&plan, info->width, info->height, &resampler, err);
 	if (code != EDDH_OK)
 		return code;

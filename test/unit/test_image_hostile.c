@@ -402,6 +402,27 @@ memory_limit(void **state)
 	free(rgb);
 }
 
+/* A long row is counted, too: the resampler holds 16 bytes for each of its pixels, whatever the format. */
+static void
+memory_of_long_rows(void **state)
+{
+	int width = 40000, height = 2;
+	uint8_t *rgb = make_gradient(width, height);
+	jpeg_options baseline = { 0 };
+	encoded rows[] = { make_jpeg(rgb, width, height, baseline), make_png_rgb(rgb, width, height) };
+	image_limits limits = { .max_memory = 16 * (uint64_t) width };
+	eddh_error err;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	{
+		assert_int_equal(load_bytes(rows[i].bytes, rows[i].len, squash(8), NULL, NULL, &err), EDDH_OK);
+		assert_int_equal(load_bytes(rows[i].bytes, rows[i].len, squash(8), &limits, NULL, &err), EDDH_OVER_LIMIT);
+		assert_message_has(&err, "memory");
+		free(rows[i].bytes);
+	}
+	free(rgb);
+}
+
 static bool
 stop_at_third(void *arg)
 {
@@ -549,6 +570,7 @@ main(void)
 		cmocka_unit_test(pixel_limit_is_exact),
 		cmocka_unit_test(thousands_of_scans),
 		cmocka_unit_test(memory_limit),
+		cmocka_unit_test(memory_of_long_rows),
 		cmocka_unit_test(stop_is_obeyed),
 		cmocka_unit_test(absurd_exif),
 		cmocka_unit_test(exif_full_of_entries),

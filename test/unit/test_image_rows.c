@@ -1,0 +1,175 @@
+/* test_image_rows.c: the resampler's vector code gives the integers of its plain twin, for every length and weight. */
+#include "image_check.h"
+
+#include "common/random.h"
+#include "image/image.h"
+#include "image/rows.h"
+
+static int
+pick(eddh_rng *rng, int lo, int hi)
+{
+	return lo + (int) eddh_rng_below(rng, (uint64_t) (hi - lo + 1));
+}
+
+/* Bytes to the very end of what is allocated, so that memcheck sees who reads too far. */
+static uint8_t *
+random_row(eddh_rng *rng, size_t n)
+{
+	uint8_t *row = make_alloc(n);
+
+	for (size_t i = 0; i < n; i++)
+		row[i] = (uint8_t) (pick(rng, 0, 3) == 0 ? 255 * pick(rng, 0, 1) : pick(rng, 0, 255));
+	return row;
+}
+
+/* An axis over `width` inputs with any counts; weights as a kernel has them, some negative, their sum 1, or the largest there can be. */
+static image_axis
+random_axis(eddh_rng *rng, uint32_t width)
+{
+	image_axis a = { .n = (uint32_t) pick(rng, 1, 40) };
+	size_t used = 0;
+
+	a.start = make_alloc(a.n * sizeof(*a.start));
+	a.count = make_alloc(a.n * sizeof(*a.count));
+	a.offset = make_alloc(a.n * sizeof(*a.offset));
+	a.weight = make_alloc((size_t) a.n * width * sizeof(*a.weight));
+	for (uint32_t i = 0; i < a.n; i++)
+	{
+		int left = 1 << IMAGE_WEIGHT_BITS;
+
+		a.count[i] = (uint32_t) pick(rng, 1, (int) width);
+		a.start[i] = (uint32_t) pick(rng, 0, (int) (width - a.count[i]));
+		a.offset[i] = used;
+		for (uint32_t k = 0; k < a.count[i]; k++)
+		{
+			int w = k == a.count[i] - 1 ? left : pick(rng, -1500, 6000) / (int) (1 + a.count[i] / 4);
+
+			a.weight[used++] = (int16_t) w;
+			left -= w;
+		}
+	}
+	return a;
+}
+
+static void
+across(void **state)
+{
+	eddh_rng rng;
+
+	eddh_rng_seed(&rng, 71);
+	for (int i = 0; i < 2000; i++)
+	{
+		uint32_t width = (uint32_t) pick(&rng, 1, i % 10 == 0 ? 300 : 20);
+		uint8_t *rgb = random_row(&rng, (size_t) width * 3);
+		image_axis a = random_axis(&rng, width);
+		void *room = make_alloc(image_row_room(width));
+		int16_t *got = make_alloc(3 * a.n * sizeof(*got));
+		int16_t *want = make_alloc(3 * a.n * sizeof(*want));
+
+		image_row_across(&a, rgb, width, room, got);
+		image_row_across_plain(&a, rgb, want);
+		assert_memory_equal(got, want, 3 * a.n * sizeof(*got));
+		free(rgb);
+		free(room);
+		free(got);
+		free(want);
+		free(a.start);
+		free(a.count);
+		free(a.offset);
+		free(a.weight);
+	}
+}
+
+static void
+down(void **state)
+{
+	eddh_rng rng;
+
+	eddh_rng_seed(&rng, 72);
+	for (int i = 0; i < 2000; i++)
+	{
+		size_t n = (size_t) pick(&rng, 1, 70);
+		int16_t *row = make_alloc(n * sizeof(*row));
+		int32_t *got = make_alloc(n * sizeof(*got));
+		int32_t *want = make_alloc(n * sizeof(*want));
+		int16_t weight = (int16_t) pick(&rng, INT16_MIN, INT16_MAX);
+
+		for (size_t j = 0; j < n; j++)
+		{
+			row[j] = (int16_t) pick(&rng, INT16_MIN, INT16_MAX);
+			got[j] = want[j] = pick(&rng, -(1 << 29), 1 << 29);
+		}
+		image_row_add(got, row, weight, n);
+		image_row_add_plain(want, row, weight, n);
+		assert_memory_equal(got, want, n * sizeof(*got));
+		free(row);
+		free(got);
+		free(want);
+	}
+}
+
+static void
+finish(void **state)
+{
+	eddh_rng rng;
+
+	eddh_rng_seed(&rng, 73);
+	for (int i = 0; i < 2000; i++)
+	{
+		size_t n = (size_t) pick(&rng, 1, 70);
+		int32_t *sums = make_alloc(n * sizeof(*sums));
+		uint8_t *got = make_alloc(n);
+		uint8_t *want = make_alloc(n);
+
+		/* From below black to above white, and far beyond. */
+		for (size_t j = 0; j < n; j++)
+			sums[j] = pick(&rng, -40, 300) * (1 << 20) + pick(&rng, 0, (1 << 20) - 1);
+		if (i % 4 == 0)
+			sums[pick(&rng, 0, (int) n - 1)] = pick(&rng, 0, 1) ? INT32_MAX - (1 << 19) : INT32_MIN;
+		image_row_finish(sums, got, n);
+		image_row_finish_plain(sums, want, n);
+		assert_memory_equal(got, want, n);
+		free(sums);
+		free(got);
+		free(want);
+	}
+}
+
+/* Every byte value in every channel, sizes around a vector's. */
+static void
+normalise(void **state)
+{
+	eddh_rng rng;
+
+	eddh_rng_seed(&rng, 74);
+	for (int size = 1; size < 24; size++)
+		for (int bgr = 0; bgr < 2; bgr++)
+		{
+			size_t n = (size_t) size * (size_t) size;
+			image_prep prep = {
+				.size = size, .bgr = bgr, .mean = { 103.94f, 116.78f, 0.1f }, .std = { 57.1f, 1.0f, 0.3f }
+			};
+			uint8_t *rgb = random_row(&rng, 3 * n);
+			float *chw = make_alloc(3 * n * sizeof(*chw));
+
+			image_normalise(&prep, rgb, chw);
+			for (int c = 0; c < 3; c++)
+				for (size_t i = 0; i < n; i++)
+				{
+					float want = ((float) rgb[3 * i + (bgr ? 2 - c : c)] - prep.mean[c]) / prep.std[c];
+
+					assert_memory_equal(&chw[c * n + i], &want, sizeof(want));
+				}
+			free(rgb);
+			free(chw);
+		}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(across), cmocka_unit_test(down), cmocka_unit_test(finish),
+										cmocka_unit_test(normalise) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
