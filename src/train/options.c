@@ -1,6 +1,8 @@
 /* options.c: reading and writing the options of a training. */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "common/shortest_dec.h"
 #include "lib/stringinfo.h"
 #include "report.h"
@@ -28,13 +30,15 @@ static const hash_param general[OPTION_COUNT + 1] = {
 						 .whole = true },
 	[OPTION_KERNEL_WIDTH] = { "kernel_width", 1, 1e-3, 1e3, NULL,
 							  "spread of the kernel, times the median distance of two anchors" },
-	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL, "passes over the pictures; an untrained backbone: 12",
-						.whole = true },
+	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL,
+						"passes over the pictures; an untrained backbone: 12, all of a trained one: 3", .whole = true },
 	[OPTION_HEAD_EPOCHS] = { "head_epochs", -1, -1, 1000000, NULL,
 							 "passes, before those, of the hash layer alone over the features of the backbone as it came, where that is trained and more than the hash layer learns; -1: 30",
 							 .whole = true },
-	[OPTION_BATCH] = { "batch", 128, 1, 4096, NULL, "pictures in a mini-batch", .whole = true },
-	[OPTION_RATE] = { "rate", 0.02, 1e-9, 100, NULL, "learning rate at the beginning" },
+	[OPTION_BATCH] = { "batch", 128, 1, 4096, NULL, "pictures in a mini-batch; all of a trained backbone: 32",
+					   .whole = true },
+	[OPTION_RATE] = { "rate", 0.02, 1e-9, 100, NULL,
+					  "learning rate at the beginning; all of a trained backbone: 0.01" },
 	[OPTION_RATE_LAST] = { "rate_last", 0.0004, 1e-12, 100, NULL,
 						   "learning rate at the end; spaced by logarithm in between; where only rate is given: 0.02 of it" },
 	[OPTION_MOMENTUM] = { "momentum", 0.9, 0, 0.9999, NULL, "of stochastic gradient descent" },
@@ -132,6 +136,31 @@ ReadOne(TrainOptions *options, const hash_method *method, const char *key, const
 	*(is_general ? &options->value[i] : &options->method[i]) = number;
 }
 
+/* Those whose default depends on what is learned. */
+static const TrainOption dependent[] = { OPTION_EPOCHS, OPTION_BATCH, OPTION_RATE, OPTION_RATE_LAST };
+
+/*
+ * Fills in those of them that were not given. A whole network that has learned is tuned in few passes and small batches, for what counts is the number of
+ * steps, and they cost the same (docs/QUALITY.md has the trials).
+ */
+static void
+Complete(TrainOptions *options, const hash_method *method, bool backbone_trained)
+{
+	double *value = options->value;
+	bool all = method->needs_net && value[OPTION_TRAIN_LAYERS] == TRAIN_ALL, tuned = all && backbone_trained;
+
+	if (isnan(value[OPTION_EPOCHS]))
+		value[OPTION_EPOCHS] = tuned                                    ? 3
+							   : method->needs_net && !backbone_trained ? 12
+																		: general[OPTION_EPOCHS].standard;
+	if (isnan(value[OPTION_BATCH]))
+		value[OPTION_BATCH] = tuned ? 32 : general[OPTION_BATCH].standard;
+	if (isnan(value[OPTION_RATE]))
+		value[OPTION_RATE] = tuned ? 0.01 : general[OPTION_RATE].standard;
+	if (isnan(value[OPTION_RATE_LAST]))
+		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
+}
+
 TrainOptions *
 TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 {
@@ -148,12 +177,10 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 	for (int i = 0; i < OPTION_COUNT; i++)
 		options->value[i] = general[i].standard;
 	options->value[OPTION_THREADS] = TrainThreads;
-	options->value[OPTION_RATE_LAST] = 0;
 	if (!backbone_trained && method->needs_net)
-	{
 		options->value[OPTION_TRAIN_LAYERS] = TRAIN_ALL;
-		options->value[OPTION_EPOCHS] = 12;
-	}
+	for (int i = 0; i < lengthof(dependent); i++)
+		options->value[dependent[i]] = NAN;
 	options->method = palloc(sizeof(double) * Max(1, hash_param_count(method)));
 	for (int i = 0; i < hash_param_count(method); i++)
 		options->method[i] = method->params[i].standard;
@@ -166,6 +193,7 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 		else if (token == WJB_VALUE)
 			ReadOne(options, method, key, &value);
 	}
+	Complete(options, method, backbone_trained);
 	if (options->value[OPTION_HEAD] == HEAD_ANCHORS && method->no_anchors)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("method %s learns from the features themselves and has no anchors", method->name)));
@@ -174,8 +202,6 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("anchors stand between fixed features and the hash layer: only that can be learned"),
 						errhint("Use train_layers \"hash\", which needs a backbone that is trained.")));
-	if (options->value[OPTION_RATE_LAST] == 0)
-		options->value[OPTION_RATE_LAST] = options->value[OPTION_RATE] * RATE_FALL;
 	return options;
 }
 
