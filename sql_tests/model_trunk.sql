@@ -24,6 +24,9 @@ SELECT pg_temp.train('whole', 'network', 'all') IS NOT NULL;
 SELECT pg_temp.train('built-in', 'cnn-s', 'all') IS NOT NULL;
 SELECT eddh_wait(job) FROM eddh_jobs ORDER BY job;
 
+-- What more than the hash layer learns of a trained network begins with that layer alone, 30 passes; and all of it is tuned with rates of its own.
+SELECT j.model, count(*) AS passes, j.options -> 'batch' AS batch, j.options -> 'rate' AS rate, j.options -> 'rate_last' AS rate_last
+FROM eddh_jobs AS j JOIN eddh_job_log AS l ON l.job = j.job AND l.measure = 'loss' GROUP BY 1, 3, 4, 5 ORDER BY 1;
 -- What is stored with each.
 SELECT model, backbone, layers, bits, classes, images > 0 AS images, bytes < 30000 AS small, bytes > 1500000 AS large FROM eddh_models ORDER BY model;
 
