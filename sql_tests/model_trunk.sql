@@ -42,6 +42,14 @@ SELECT m.model, count(*) FROM eddh_models AS m,
 	LATERAL unnest((SELECT eddh_encode_batch(array_agg(image ORDER BY id), m.model) FROM model_picture)) WITH ORDINALITY AS b (code, id)
 	JOIN code AS c ON c.id = b.id AND c.code <-> b.code <= 1 WHERE c.model = m.model GROUP BY m.model ORDER BY m.model;
 
+-- A network that does not end in fully connected layers: fc is hash.
+SELECT eddh_import_backbone('convolutions', eddh_export_backbone('cnn-s'), '{"cut": "relu2"}');
+SELECT eddh_train(layers || ' of convolutions', 'model_picture', 'image', 'kind', 16, backbone => 'convolutions',
+	options => jsonb_build_object('train_layers', layers, 'epochs', 2, 'threads', 1)) IS NOT NULL FROM unnest('{hash,fc}'::text[]) AS layers;
+SELECT model, eddh_wait(job) FROM eddh_jobs WHERE model LIKE '% of %' ORDER BY job;
+SELECT model, remarks ~ 'only the hash layer is trained' AS told FROM eddh_jobs WHERE model LIKE '% of %' ORDER BY job;
+SELECT eddh_export_model('hash of convolutions') = eddh_export_model('fc of convolutions') AS same;
+
 -- The network must stay while models are built on it, also for who sees none of them.
 SELECT pg_temp.failure($$SELECT eddh_drop_backbone('network')$$);
 CREATE ROLE regress_eddh_dora;

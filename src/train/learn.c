@@ -360,6 +360,9 @@ TrainRun(void)
 	dim = nn_graph_output_shape(t.graph).count;
 	LayersChoose(&layers, t.graph,
 				 t.method->needs_net ? (TrainLayers) t.options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH);
+	/* fc of a backbone without such layers is hash in all respects, anchors too. */
+	if (layers.suffix == NULL)
+		t.options->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
 	pictures = (NetSource){ .data = t.data, .rows = t.rows };
 
 	/*
