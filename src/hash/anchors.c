@@ -1,12 +1,11 @@
 /* anchors.c: rows that a radial basis function kernel is measured from (METHODS 2.3, 2.4). */
+#include "hash/components.h"
 #include "hash/linalg.h"
 #include "hash/private.h"
-#include "nn/gemm.h"
 
 #include <string.h>
 
 #define MEDIAN_PAIRS    20000
-#define BLOCK           512
 #define WHITENED_MAX    2000
 #define WHITENING_RIDGE 0.1 /* share of the mean variance */
 
@@ -155,22 +154,9 @@ static eddh_code
 factor_covariance(size_t rows, size_t m, const float *values, const double *mean, double *lower, double *inverse,
 				  double *square, eddh_error *err)
 {
-	float *block = hash_alloc(BLOCK, m, sizeof *block), *product = hash_alloc(m, m, sizeof *product);
 	double trace = 0;
-	eddh_code code = EDDH_OK;
+	eddh_code code = hash_covariance(rows, (int) m, values, mean, NULL, lower, err);
 
-	if (block == NULL || product == NULL)
-		code = hash_no_memory(err, "the covariance of kernel values");
-	for (size_t first = 0; code == EDDH_OK && first < rows; first += BLOCK)
-	{
-		size_t count = rows - first < BLOCK ? rows - first : BLOCK;
-
-		for (size_t i = 0; i < count * m; i++)
-			block[i] = (float) (values[first * m + i] - mean[i % m]);
-		nn_gemm(true, false, m, m, count, 1, block, m, block, m, 0, product, m);
-		for (size_t i = 0; i < m * m; i++)
-			lower[i] += product[i] / (double) rows;
-	}
 	for (size_t j = 0; j < m; j++)
 		trace += lower[j * m + j];
 	if (code == EDDH_OK && !(trace > 0 && isfinite(trace)))
@@ -191,8 +177,6 @@ factor_covariance(size_t rows, size_t m, const float *values, const double *mean
 		if (!(*square > 0))
 			code = eddh_fail(err, EDDH_NUMERIC, "all kernel values are equal");
 	}
-	free(block);
-	free(product);
 	return code;
 }
 

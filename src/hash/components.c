@@ -40,41 +40,42 @@ mean_of_rows(const hash_problem *problem, double *mean, eddh_error *err)
 	return EDDH_OK;
 }
 
-/* Products of centred rows in float, a block at a time, sums of blocks in double. Rows are taken at equal steps where all are too many. */
-static eddh_code
-covariance_of_rows(const hash_problem *problem, const double *mean, double *covariance, eddh_error *err)
+eddh_code
+hash_covariance(size_t rows, int dim, const float *x, const double *mean, const eddh_stop *stop, double *covariance,
+				eddh_error *err)
 {
-	size_t d = problem->dim;
+	size_t d = dim;
 	double affordable = COVARIANCE_COST / ((double) d * (double) d);
-	size_t rows = (double) problem->rows > affordable ? (size_t) affordable : problem->rows;
+	size_t taken = (double) rows > affordable ? (size_t) affordable : rows;
 	float *block = hash_alloc(BLOCK, d, sizeof *block);
 	float *product = hash_alloc(d, d, sizeof *product);
 	eddh_code code = EDDH_OK;
 
 	if (block == NULL || product == NULL)
 		code = hash_no_memory(err, "the covariance of features");
-	for (size_t first = 0; code == EDDH_OK && first < rows; first += BLOCK)
+	memset(covariance, 0, d * d * sizeof *covariance);
+	for (size_t first = 0; code == EDDH_OK && first < taken; first += BLOCK)
 	{
-		size_t count = rows - first < BLOCK ? rows - first : BLOCK;
+		size_t count = taken - first < BLOCK ? taken - first : BLOCK;
 
-		if (eddh_stopped(problem->stop))
+		if (eddh_stopped(stop))
 		{
 			code = eddh_fail(err, EDDH_STOPPED, "stopped");
 			break;
 		}
 		for (size_t i = 0; i < count; i++)
 		{
-			size_t row = (size_t) ((double) (first + i) / (double) rows * (double) problem->rows);
+			size_t row = (first + i) * rows / taken;
 
 			for (size_t j = 0; j < d; j++)
-				block[i * d + j] = (float) (problem->features[row * d + j] - mean[j]);
+				block[i * d + j] = (float) (x[row * d + j] - mean[j]);
 		}
 		nn_gemm(true, false, d, d, count, 1, block, d, block, d, 0, product, d);
 		for (size_t i = 0; i < d * d; i++)
 			covariance[i] += product[i];
 	}
 	for (size_t i = 0; i < d * d && code == EDDH_OK; i++)
-		covariance[i] /= (double) rows;
+		covariance[i] /= (double) taken;
 	free(block);
 	free(product);
 	return code;
@@ -95,7 +96,8 @@ hash_components_find(const hash_problem *problem, int count, hash_components *c,
 		return hash_no_memory(err, "principal components");
 	code = mean_of_rows(problem, c->mean, err);
 	if (code == EDDH_OK)
-		code = covariance_of_rows(problem, c->mean, c->covariance, err);
+		code =
+			hash_covariance(problem->rows, problem->dim, problem->features, c->mean, problem->stop, c->covariance, err);
 	if (code == EDDH_OK)
 		code = hash_eigen_top(d, c->covariance, k, problem->seed, c->values, c->vectors, problem->stop, err);
 	for (size_t j = 0; j < d; j++)

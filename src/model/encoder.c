@@ -332,6 +332,18 @@ ModelEncoderMaxBatch(const ModelEncoder *encoder)
 	return encoder->max_batch;
 }
 
+/* A picture into a slot of the first stage's input, through `rgb`. Plain C. */
+static eddh_code
+Decode(const ModelEncoder *encoder, const image_limits *limits, const uint8 *bytes, size_t len, uint8 *rgb, size_t slot,
+	   eddh_error *err)
+{
+	eddh_code code = image_load(bytes, len, &encoder->prep, limits, rgb, err);
+
+	if (code == EDDH_OK)
+		image_normalise(&encoder->prep, rgb, encoder->pixels + slot * encoder->stages[0].inputs);
+	return code;
+}
+
 eddh_code
 ModelEncoderLoad(ModelEncoder *encoder, int slot, const uint8 *bytes, size_t len, eddh_error *err)
 {
@@ -342,10 +354,8 @@ ModelEncoderLoad(ModelEncoder *encoder, int slot, const uint8 *bytes, size_t len
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		code = image_load(bytes, len, &encoder->prep, &limits, encoder->rgb, err);
+		code = Decode(encoder, &limits, bytes, len, encoder->rgb, slot, err);
 	} while (code == EDDH_STOPPED);
-	if (code == EDDH_OK)
-		image_normalise(&encoder->prep, encoder->rgb, encoder->pixels + slot * encoder->stages[0].inputs);
 	return code;
 }
 
@@ -409,15 +419,12 @@ EncodeChunk(Pictures *call, int thread, size_t first, size_t n, eddh_error *err)
 	for (size_t i = first; i < first + n; i++)
 	{
 		ModelPicture *picture = &call->pictures[i];
-		float *pixels = encoder->pixels + i * inputs;
 
-		picture->code = image_load(picture->bytes, picture->len, &encoder->prep, &call->limits, rgb, &picture->err);
+		picture->code = Decode(encoder, &call->limits, picture->bytes, picture->len, rgb, i, &picture->err);
 		if (picture->code == EDDH_STOPPED)
 			return EDDH_STOPPED;
-		if (picture->code == EDDH_OK)
-			image_normalise(&encoder->prep, rgb, pixels);
-		else /* bad ones are too rare to be worth a smaller batch */
-			memset(pixels, 0, inputs * sizeof(float));
+		if (picture->code != EDDH_OK) /* bad ones are too rare to be worth a smaller batch */
+			memset(encoder->pixels + i * inputs, 0, inputs * sizeof(float));
 	}
 	return Forward(encoder, first, n, encoder->arena + thread * encoder->arena_floats, err);
 }

@@ -21,6 +21,8 @@
 #include "utils/timestamp.h"
 
 #define FETCH_ROWS  50
+#define READ_STEP   8 /* blocks of a first transaction that reads pictures, and of one that only counts */
+#define COUNT_STEP  1024
 #define STEP_MIN_MS 100 /* a step shorter than this is doubled */
 #define STEP_MAX_MS 400 /* a longer one is halved */
 
@@ -181,67 +183,73 @@ NextStep(BlockNumber step, TimestampTz begin)
 	return ms > STEP_MAX_MS ? Max(step / 2, 1) : step;
 }
 
-static void
-ReadBlocks(const Reader *reader, BlockNumber end)
+/* What a transaction does with blocks block .. next - 1, `before` rows having been seen; returns how many it saw. */
+typedef int64 (*RangeWork)(const Reader *reader, BlockNumber block, BlockNumber next, int64 before);
+
+/* All blocks from the reader's first to `end`, a range a transaction, the first of `step` blocks. committed may be NULL. Returns how many rows were seen. */
+static int64
+ForRanges(const Reader *reader, BlockNumber end, BlockNumber step, RangeWork work,
+		  void (*committed)(void *arg, BlockNumber next, BlockNumber end))
 {
 	BlockNumber block = reader->start_block;
-	BlockNumber step = 8;
-	int64 number = 0;
+	int64 count = 0;
 
 	while (block < end)
 	{
 		TimestampTz begin = GetCurrentTimestamp();
 		BlockNumber next = end - block > step ? block + step : end;
-		StringInfoData sql;
 
 		BeginRange();
-		SelectList(&sql, reader, true);
-		AppendRange(&sql, block, next);
-		number += ReadQuery(reader, sql.data, true, number);
-		if (reader->step != NULL)
-			reader->step(reader->arg);
+		count += work(reader, block, next, count);
 		WorkerEnd();
 		block = next;
-		if (reader->committed != NULL)
-			reader->committed(reader->arg, block, end);
+		if (committed != NULL)
+			committed(reader->arg, block, end);
 		WorkerTick();
 		step = NextStep(step, begin);
 	}
+	return count;
+}
+
+static int64
+ReadRange(const Reader *reader, BlockNumber block, BlockNumber next, int64 before)
+{
+	StringInfoData sql;
+	int64 count;
+
+	SelectList(&sql, reader, true);
+	AppendRange(&sql, block, next);
+	count = ReadQuery(reader, sql.data, true, before);
+	if (reader->step != NULL)
+		reader->step(reader->arg);
+	return count;
+}
+
+static int64
+CountRange(const Reader *reader, BlockNumber block, BlockNumber next, int64 before)
+{
+	StringInfoData sql;
+	bool isnull;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT pg_catalog.count(*)");
+	AppendSource(&sql, reader);
+	AppendRange(&sql, block, next);
+	if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not count rows");
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
 int64
 ReaderCount(const Reader *reader)
 {
-	BlockNumber block = reader->start_block;
-	BlockNumber step = 1024;
 	BlockNumber end;
-	int64 count = 0;
 	bool has_blocks;
 
 	WorkerBegin();
 	has_blocks = CountBlocks(reader->relation, &end);
 	WorkerEnd();
-	while (has_blocks && block < end)
-	{
-		TimestampTz begin = GetCurrentTimestamp();
-		BlockNumber next = end - block > step ? block + step : end;
-		StringInfoData sql;
-		bool isnull;
-
-		BeginRange();
-		initStringInfo(&sql);
-		appendStringInfoString(&sql, "SELECT pg_catalog.count(*)");
-		AppendSource(&sql, reader);
-		AppendRange(&sql, block, next);
-		if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
-			elog(ERROR, "could not count rows");
-		count += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-		WorkerEnd();
-		block = next;
-		WorkerTick();
-		step = NextStep(step, begin);
-	}
-	return count;
+	return has_blocks ? ForRanges(reader, end, COUNT_STEP, CountRange, NULL) : 0;
 }
 
 void
@@ -262,5 +270,5 @@ ReaderRun(const Reader *reader)
 	}
 	WorkerEnd();
 	if (has_blocks)
-		ReadBlocks(reader, blocks);
+		(void) ForRanges(reader, blocks, READ_STEP, ReadRange, reader->committed);
 }
