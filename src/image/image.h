@@ -77,6 +77,13 @@ extern eddh_code image_load(const uint8_t *bytes, size_t len, const image_prep *
 extern void image_normalise(const image_prep *prep, const uint8_t *rgb, float *chw);
 
 /*
+ * The same of a square window of the picture, in its pixels, stretched to size x size: bilinear, for windows not much smaller than the picture. The
+ * window must lie inside.
+ */
+extern void image_normalise_window(const image_prep *prep, const uint8_t *rgb, float left, float top, float side,
+								   float *chw);
+
+/*
  * Reads a prep from metadata: get returns the value of a key, or NULL where absent. eddh.input_size is required; the rest defaults
  * to squash, short side = size, RGB, mean 0, std 1. A single number for mean or std counts for all channels. Numbers are read in the
  * C locale, which is what a PostgreSQL backend runs in. Errors: EDDH_BAD_DATA, naming the key and its value.

@@ -11,6 +11,7 @@
 
 /* Streams of random numbers: 0..epochs-1 shuffle epochs. */
 #define FLIP_STREAM UINT64_C(0x666c6970)
+#define CROP_STREAM UINT64_C(0x63726f70)
 
 /* What learns, and from what. */
 typedef struct Stage
@@ -33,6 +34,7 @@ struct Net
 	size_t outputs;
 	uint64 seed;
 	bool flip;
+	double crop;
 	const char *features;
 	uint32 *order;
 	int epoch;                      /* that runs, or comes next */
@@ -85,13 +87,33 @@ Fetch(void *arg, size_t sample, float *input)
 		image_normalise(&net->prep, DataSetPicture(source->data, source->rows[sample]), input);
 }
 
+/* A random part of the picture, the same whichever thread shows it. */
+static void
+FetchPart(const Net *net, size_t sample, float *input)
+{
+	const NetSource *source = &net->now->source;
+	double size = net->prep.size, side;
+	float left, top;
+	eddh_rng rng;
+
+	eddh_rng_seed_stream(&rng, net->seed ^ CROP_STREAM, ((uint64) net->epoch << 32) ^ sample);
+	side = size * (1 - net->crop * eddh_rng_uniform(&rng));
+	left = (float) ((size - side) * eddh_rng_uniform(&rng));
+	top = (float) ((size - side) * eddh_rng_uniform(&rng));
+	image_normalise_window(&net->prep, DataSetPicture(source->data, source->rows[sample]), left, top, (float) side,
+						   input);
+}
+
 static void
 FetchToTrain(void *arg, size_t sample, float *input)
 {
 	const Net *net = arg;
 
-	Fetch(arg, sample, input);
-	/* Features have no mirror image. */
+	/* Features have no parts and no mirror image. */
+	if (net->crop > 0 && net->now->source.features == NULL)
+		FetchPart(net, sample, input);
+	else
+		Fetch(arg, sample, input);
 	if (net->flip && net->now->source.features == NULL && Coin(net->seed, net->epoch, sample))
 		Flip(input, net->prep.size);
 }
@@ -303,6 +325,7 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 	net->all.batch = (int) options->value[OPTION_BATCH];
 	net->seed = (uint64) options->value[OPTION_SEED];
 	net->flip = options->value[OPTION_FLIP] != 0;
+	net->crop = options->value[OPTION_CROP];
 	net->features = features;
 	net->order = MemoryContextAllocHuge(WorkerContext(), sizeof(uint32) * Max(n, 1));
 	net->steps_total = (uint64) options->value[OPTION_EPOCHS] * ((n + net->all.batch - 1) / net->all.batch);

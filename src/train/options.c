@@ -45,6 +45,8 @@ static const hash_param general[OPTION_COUNT + 1] = {
 	[OPTION_WEIGHT_DECAY] = { "weight_decay", 5e-4, 0, 1, NULL, "of weights, not of biases" },
 	[OPTION_CLIP_NORM] = { "clip_norm", 10, 0, 1e9, NULL, "longest gradient; 0 = no limit" },
 	[OPTION_FLIP] = { "flip", 0, 0, 0, "false|true", "show pictures mirrored in half of the epochs" },
+	[OPTION_CROP] = { "crop", 0, 0, 0.75, NULL,
+					  "show a random square part of a picture, stretched, in each epoch: its side is up to this share shorter" },
 	[OPTION_HOLDOUT] = { "holdout", 0.1, 0, 0.5, NULL,
 						 "share of labelled pictures (1000 at most) kept out of training to measure quality" },
 	[OPTION_SEED] = { "seed", 1, 0, 9007199254740991.0, NULL, "of everything random", .whole = true },

@@ -67,7 +67,7 @@ my %stop = (
 # that has learned before, so that its hash layer learns alone first: stopped there, and later.
 $node->safe_psql('postgres', q{SELECT eddh_import_backbone('learned', eddh_export_backbone('cnn-s'), '{"trained": true}')});
 for my $case (
-	[ 'all',   'cnn-s',   0,  '"train_layers": "all", "epochs": 60, "threads": 2, "flip": true', 'cancelled', 'terminated', 'killed', 'in a server that crashed' ],
+	[ 'all',   'cnn-s',   0,  '"train_layers": "all", "epochs": 60, "threads": 2, "flip": true, "crop": 0.2', 'cancelled', 'terminated', 'killed', 'in a server that crashed' ],
 	[ 'plain', 'cnn-s',   0,  '"train_layers": "all", "epochs": 40, "threads": 1, "momentum": 0', 'cancelled' ],
 	[ 'fc',    'cnn-s',   0,  '"train_layers": "fc", "epochs": 60, "threads": 1', 'in a server that crashed' ],
 	[ 'head',  'learned', 60, '"train_layers": "all", "epochs": 40, "head_epochs": 60, "threads": 1', 'killed', 'cancelled' ])
