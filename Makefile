@@ -86,7 +86,7 @@ build/photo/learn: tools/photo/learn.c $(PLAIN_OBJS)
 	$(CC) $(CFLAGS) -O3 -ffast-math $(PG_CPPFLAGS) $< $(PLAIN_OBJS) -o $@ $(PLAIN_LIBS)
 
 # What test/tools compares with other implementations.
-build/test/itq: test/tools/itq.c $(PLAIN_OBJS)
+build/test/itq build/test/shallow: build/test/%: test/tools/%.c $(PLAIN_OBJS)
 	@mkdir -p build/test
 	$(CC) $(CFLAGS) $(PG_CPPFLAGS) $< $(PLAIN_OBJS) -o $@ $(PLAIN_LIBS)
 
