@@ -237,7 +237,7 @@ read_pixels(jpeg_reader *r)
 {
 	struct jpeg_decompress_struct *cinfo = &r->cinfo;
 	image_plan plan;
-	uint64_t own;
+	uint64_t own, left;
 	eddh_code code;
 
 	image_plan_make(r->job->prep, r->info, &plan);
@@ -249,9 +249,9 @@ read_pixels(jpeg_reader *r)
 	code = image_check_memory(r->job, own, r->err);
 	if (code != EDDH_OK)
 		give_up(r, code);
-	/* What is left is for libjpeg, which asks when it wants to hold a progressive picture's coefficients. */
-	cinfo->mem->max_memory_to_use =
-		r->job->limits.max_memory - own > LONG_MAX ? LONG_MAX : (long) (r->job->limits.max_memory - own);
+	/* What is left is for libjpeg, which asks when it wants to hold a progressive picture's coefficients. 0 would be no limit. */
+	left = r->job->limits.max_memory - own;
+	cinfo->mem->max_memory_to_use = left > LONG_MAX ? LONG_MAX : left > 0 ? (long) left : 1;
 	jpeg_start_decompress(cinfo);
 
 	code = image_resampler_create(&plan, cinfo->output_width, cinfo->output_height, &r->resampler, r->err);

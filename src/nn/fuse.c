@@ -55,16 +55,19 @@ can_be_in_bands(const nn_plan *plan, const nn_step *step)
 		   (node->op != NN_OP_CONV || !nn_conv_wants_whole_planes(&node->window, node->k, node->groups));
 }
 
-/* Does step s read nothing but what step s - 1 wrote, and nobody else does? */
+/* Does step s read nothing but what step s - 1 wrote, in that shape (a view may show it in another), and nobody else does? */
 static bool
 follows(const nn_plan *plan, uint32_t s)
 {
+	const nn_graph *graph = plan->graph;
 	const nn_step *step = &plan->steps[s];
-	const nn_value *value = &plan->values[plan->links[step->first_link].value];
+	const nn_link *link = &plan->links[step->first_link];
+	const nn_value *value = &plan->values[link->value];
+	const nn_tensor *written = &graph->tensors[graph->nodes[plan->steps[s - 1].node].output];
 
-	return step->n_links == 1 && plan->links[step->first_link].value == plan->steps[s - 1].output &&
-		   value->where == NN_IN_ARENA && value->readers == 1 && value->born == s - 1 &&
-		   value->count >= nn_chain_limits.least_floats;
+	return step->n_links == 1 && link->value == plan->steps[s - 1].output && value->where == NN_IN_ARENA &&
+		   value->readers == 1 && value->born == s - 1 && value->count >= nn_chain_limits.least_floats &&
+		   memcmp(graph->tensors[link->tensor].dim, written->dim, sizeof written->dim) == 0;
 }
 
 nn_bands

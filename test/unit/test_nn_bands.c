@@ -336,6 +336,56 @@ chains_body(void)
 	nn_graph_free(graph);
 }
 
+/* A view between two layers: floats in another shape, whose rows are not the rows that were written. */
+static void
+reshaped_body(void)
+{
+	static const int shape[] = { 3, 48, 40 };
+	static const int views[][3] = { { 16, 48, 40 }, { 4, 96, 80 }, { 64, 24, 20 }, { 16, 40, 48 } };
+	nn_chain_sizes usual = nn_chain_limits;
+	bool simd = nn_simd_level() != NN_SIMD_BASE;
+	eddh_rng rng;
+
+	eddh_rng_seed(&rng, 64);
+	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
+	{
+		nn_node view = { .op = NN_OP_RESHAPE, .ndim = 3, .dim = { views[i][0], views[i][1], views[i][2] } };
+		nn_graph *graph;
+		eddh_error err;
+		float *x, *y, *apart;
+		uint32_t at;
+		int chains, inside;
+
+		assert_int_equal(nn_graph_new(&graph, &err), EDDH_OK);
+		assert_int_equal(nn_graph_set_input(graph, "input", 3, shape, &err), EDDH_OK);
+		at = graph->input;
+		at = add(graph, window_node(NN_OP_CONV, 16, 1, 3, 1), 1, &at);
+		at = add(graph, view, 1, &at);
+		at = add(graph, window_node(NN_OP_MAXPOOL, 0, 0, 3, 1), 1, &at);
+		assert_int_equal(nn_graph_finish(graph, at, &err), EDDH_OK);
+		for (size_t j = 0; j < graph->n_weights; j++)
+			graph->weights[j] = 0.2f * (float) eddh_rng_normal(&rng);
+		x = random_buffer(&rng, nn_graph_input_shape(graph).count);
+		nn_chain_limits.least_floats = UINT64_MAX;
+		apart = forward(graph, 1, x, &chains, &inside);
+		nn_chain_limits = (nn_chain_sizes){ .least_floats = 1, .band_floats = 8000, .least_positions = 1 };
+		y = forward(graph, 1, x, &chains, &inside);
+		assert_int_equal(chains, simd && i == 0);
+		check_close("y", "a view", nn_graph_output_shape(graph).count, y, apart, 1e-5);
+		nn_chain_limits = usual;
+		free(x);
+		free(y);
+		free(apart);
+		nn_graph_free(graph);
+	}
+}
+
+static void
+reshaped_layers_are_no_chain(void **state)
+{
+	at_every_level(reshaped_body);
+}
+
 static void
 chains_equal_layers(void **state)
 {
@@ -346,7 +396,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(bands_cover_everything), cmocka_unit_test(strided_kernels),
-										cmocka_unit_test(chains_equal_layers) };
+										cmocka_unit_test(chains_equal_layers),
+										cmocka_unit_test(reshaped_layers_are_no_chain) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
