@@ -2,7 +2,7 @@
  * dhn.c: Deep Hashing Network. H. Zhu, M. Long, J. Wang, Y. Cao, AAAI 2016 (METHODS 2.6).
  *
  * min over the network: sum over pairs of the batch of log(1 + exp(theta)) - s theta, theta = <z_i, z_j> / 2, and
- * lambda sum log cosh(|z| - 1), z the linear outputs.
+ * lambda sum log cosh(|z| - 1), z the linear outputs. The 1 / 2 is scale / k here: params says why.
  */
 #include "hash/deep.h"
 #include "hash/dhn.h"
@@ -13,13 +13,16 @@
 enum
 {
 	PARAM_LAMBDA,
-	PARAM_BALANCE
+	PARAM_BALANCE,
+	PARAM_SCALE
 };
 
 static const hash_param params[] = {
 	[PARAM_LAMBDA] = { "lambda", 0.1, 0, 1e6, NULL, "weight of outputs being near -1 and 1" },
 	[PARAM_BALANCE] = { "balance", 1, 0, 0, "none|ratio",
 						"ratio: similar pairs weigh as much as all dissimilar ones together" },
+	[PARAM_SCALE] = { "scale", 2, 1e-3, 1e3, NULL,
+					  "theta is this over the number of bits times <z_i, z_j>; half of the bits: the paper's 1/2" },
 	{ NULL },
 };
 
@@ -63,11 +66,11 @@ hash_dhn_gradient(void *arg, int n, const uint32_t *rows, const float *u, float 
 				continue;
 			share = hash_labels_share(dhn->labels, rows[i], dhn->labels, rows[j]);
 			for (size_t l = 0; l < k; l++)
-				theta += 0.5 * zi[l] * zj[l];
+				theta += dhn->product * zi[l] * zj[l];
 			weight = (share ? positive : 1) / weights;
 			total += weight * pair_loss(theta, share);
 			/* The ordered pair (j, i) has the same slope: both pull at i. */
-			slope = weight * (1 / (1 + exp(-theta)) - share);
+			slope = 2 * dhn->product * weight * (1 / (1 + exp(-theta)) - share);
 			for (size_t l = 0; l < k; l++)
 				du[i * k + l] += (float) (slope * zj[l]);
 		}
@@ -95,7 +98,8 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	hash_dhn dhn = { .bits = problem->bits,
 					 .labels = problem->labels,
 					 .lambda = problem->values[PARAM_LAMBDA],
-					 .balanced = problem->values[PARAM_BALANCE] != 0 };
+					 .balanced = problem->values[PARAM_BALANCE] != 0,
+					 .product = problem->values[PARAM_SCALE] / problem->bits };
 	hash_course course = { .problem = problem, .raw = hash_dhn_gradient, .arg = &dhn };
 	eddh_code code = hash_check_supervised(problem, err);
 
@@ -108,7 +112,7 @@ const hash_method hash_dhn_method = {
 	.title = "Deep Hashing Network",
 	.paper = "H. Zhu, M. Long, J. Wang, Y. Cao: Deep Hashing Network for Efficient Similarity Retrieval, AAAI 2016",
 	.notes =
-		"Pairs within a mini-batch, as a mean over them; log cosh quantisation as in the paper (the published code squares it and weighs it zero). By default similar pairs are weighted up, as the authors' later code does.",
+		"Pairs within a mini-batch, as a mean over them; log cosh quantisation as in the paper (the published code squares it and weighs it zero). By default similar pairs are weighted up, as the authors' later code does, and theta is 2/k of the inner product: with the paper's 1/2 the likelihood of 32 bits is content with codes 11 bits apart, and with more bits at more.",
 	.needs_labels = true,
 	.needs_net = true,
 	.params = params,

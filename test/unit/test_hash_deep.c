@@ -206,7 +206,7 @@ gradients_equal_differences(void **state)
 		const uint32_t rows[8] = { 0, 1, 2, 4, 5, 6, 7, 8 }; /* row 4 has no label */
 		float u[8 * BITS], *x = malloc(ROWS * BITS * sizeof *x);
 		double codes[CLASSES * BITS], logits[CLASSES], h[8 * BITS], mean = 0;
-		hash_dhn dhn = { .bits = BITS, .labels = labels, .lambda = 0.3, .balanced = several == 0 };
+		hash_dhn dhn = { .bits = BITS, .labels = labels, .lambda = 0.3, .balanced = several == 0, .product = 0.5 };
 		dph_case dph = { .dph = { .bits = BITS, .labels = labels, .lambda = 0.3, .priority = 0.7 } };
 		hash_orthohash ortho = {
 			.bits = BITS, .labels = labels, .codes = codes, .scale = 8, .margin = 0.2, .logits = logits

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Rows for COPY (id, labels, image) from a tar of pictures with labels.csv (file, labels separated by blanks, split): rows.py TAR [MOST [SEED]]"""
+"""Rows for COPY (id, labels, image) from a tar of pictures with labels.csv (file, labels separated by blanks, split): rows.py TAR [MOST [SKIP]]
+
+In one shuffled order: MOST rows behind the first SKIP; 0: all."""
 import csv
 import io
 import random
@@ -10,7 +12,7 @@ import tarfile
 def main():
     archive = sys.argv[1]
     most = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    skip = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     pictures = {}
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -22,9 +24,8 @@ def main():
     if lines and folder + lines[0][0] not in pictures:
         lines = lines[1:]
     lines = [line for line in lines if folder + line[0] in pictures and line[1].strip()]
-    if most and len(lines) > most:
-        random.Random(seed).shuffle(lines)
-        lines = lines[:most]
+    random.Random(1).shuffle(lines)
+    lines = lines[skip : skip + most if most else None]
     for number, line in enumerate(lines, 1):
         labels = ",".join('"' + label.replace('"', "") + '"' for label in line[1].split())
         print(f"{number}\t{{{labels}}}\t\\\\x{pictures[folder + line[0]].hex()}")

@@ -1,0 +1,47 @@
+# scripts/pictures.sh: sourced by table1 and validate after lib.sh: a private server named $1 with the network, and the sets of pictures in tables.
+# shellcheck shell=bash
+
+data=${EDDH_DATA:?names the folder of pictures and networks}
+database=$1
+fashion=/usr/share/datasets/fashion-mnist
+network="$data/networks/mobilenet_v2_imagenet.onnx"
+[ -e "$network" ] || die "no network: $network"
+declare -A archive=([caltech51]="$data/images/caltech51.tar" [coco256]="$data/images/coco256.tar"
+	[flowers12]="$data/images/flowers12.tar"
+	[cifar10]="$data/images/cifar10-train.tar.gz" [fashion]="$fashion/train-images-idx3-ubyte.gz")
+# The table takes rows before these, validation those behind: what settings are chosen on is never measured. coco256 is too small to share.
+declare -A kept_for_table=([caltech51]=1500 [cifar10]=10000 [fashion]=10000)
+
+sql() {
+	psql -X -q -At -v ON_ERROR_STOP=1 -d "$database" "$@"
+}
+
+start_pictures() {
+	scripts/install-deps
+	make -s -j"$(nproc)" all build/demo/idx_rows
+	make_work
+	scripts/stage "$work/stage"
+	use_stage "$work/stage"
+	start_server "$database" 'shared_buffers = 256MB' 'max_wal_size = 4GB' "eddh.train_threads = ${THREADS:-$(nproc)}"
+	createdb "$database"
+	install -m 644 "$network" "$work/network.onnx"
+	sql -c "CREATE EXTENSION eddh" -c "SELECT eddh_import_backbone('mobilenet_v2', pg_read_binary_file('$work/network.onnx'))"
+}
+
+# load_set SET MOST [SKIP]: fails where the pictures are not there.
+load_set() {
+	local set=$1 most=$2 skip=${3:-0}
+
+	if [ ! -e "${archive[$set]}" ]; then
+		say "$set: not there, left out (${archive[$set]})"
+		return 1
+	fi
+	sql -c "CREATE TABLE $set (id int PRIMARY KEY, labels text[], image bytea)"
+	if [ "$set" = fashion ]; then
+		# awk reads to the end: with head a closed pipe would be an error.
+		build/demo/idx_rows "$fashion"/train-{images-idx3,labels-idx1}-ubyte.gz 1 0,1,2,3,4,5,6,7,8,9 |
+			awk -F'\t' -v OFS='\t' -v most="$most" -v skip="$skip" 'NR > skip && NR <= skip + most { $2 = "{" $2 "}"; print }' | sql -c "COPY $set FROM STDIN"
+	else
+		python3 tools/table1/rows.py "${archive[$set]}" "$most" "$skip" | sql -c "COPY $set FROM STDIN"
+	fi
+}
