@@ -18,7 +18,7 @@ SELECT method FROM eddh_methods WHERE notes LIKE '%SDAH%';
 
 \set ECHO errors
 SELECT format('SELECT eddh_train(%L, ''pic'', ''jpeg'', ''label'', 16, %L, ''frozen'', %L) > 0', name, method,
-			  '{"threads": 1, "epochs": 3, "holdout": 0.1' || coalesce(', "head": "' || head || '"', '') || '}'),
+			  '{"threads": 1, "epochs": 8, "holdout": 0.1' || coalesce(', "head": "' || head || '"', '') || '}'),
 	'SELECT model, eddh_wait(job) FROM eddh_jobs ORDER BY job DESC LIMIT 1'
 FROM (SELECT method AS name, method, NULL AS head FROM eddh_methods
 	UNION ALL SELECT method || '_' || head, method, head FROM (VALUES ('sdh', 'linear'), ('ksh', 'linear'), ('eddh', 'anchors'), ('dhn', 'anchors')) AS v (method, head)) AS m

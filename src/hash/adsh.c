@@ -139,6 +139,7 @@ const hash_method hash_adsh_method = {
 		"Stands in for SDAH of the EDDH paper's table, which could not be identified. All codes are the network's: V, which has seen the labels, is never handed out, so figures are lower than the authors', who rank V. The network learns from all rows, not from a sample of 2000; with several labels a row, from pairs with a sample of 4096.",
 	.needs_labels = true,
 	.needs_net = true,
+	.rate_standard = 0.005,
 	.params = params,
 	.train = train,
 };

@@ -222,6 +222,7 @@ const hash_method hash_ddsh_method = {
 		"100 rows a round have discrete codes, flipped bit by bit from those of the network as long as the objective falls; the published code approximates that step by clustering and forces half of the bits to 1. Dissimilar pairs are weighted by similar / dissimilar, also between rows of several labels.",
 	.needs_labels = true,
 	.needs_net = true,
+	.rate_standard = 0.005,
 	.params = params,
 	.train = train,
 };

@@ -10,7 +10,7 @@ typedef struct hash_dhn
 	const hash_labels *labels;
 	double lambda; /* a mean over rows and bits, beside a mean over pairs */
 	bool balanced;
-	double product; /* DHN: theta over <z_i, z_j> */
+	double product;  /* DHN: theta over <z_i, z_j> */
 	double priority; /* DPH: the exponent */
 } hash_dhn;
 

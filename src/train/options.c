@@ -149,7 +149,8 @@ static void
 Complete(TrainOptions *options, const hash_method *method, bool backbone_trained)
 {
 	double *value = options->value;
-	bool all = method->needs_net && value[OPTION_TRAIN_LAYERS] == TRAIN_ALL, tuned = all && backbone_trained;
+	bool all = method->needs_net && value[OPTION_TRAIN_LAYERS] == TRAIN_ALL, tuned = all && backbone_trained,
+		 layer = value[OPTION_TRAIN_LAYERS] == TRAIN_HASH;
 
 	if (isnan(value[OPTION_EPOCHS]))
 		value[OPTION_EPOCHS] = tuned                                    ? 3
@@ -158,7 +159,9 @@ Complete(TrainOptions *options, const hash_method *method, bool backbone_trained
 	if (isnan(value[OPTION_BATCH]))
 		value[OPTION_BATCH] = tuned ? 32 : general[OPTION_BATCH].standard;
 	if (isnan(value[OPTION_RATE]))
-		value[OPTION_RATE] = tuned ? 0.01 : general[OPTION_RATE].standard;
+		value[OPTION_RATE] = tuned                                ? 0.01
+							 : layer && method->rate_standard > 0 ? method->rate_standard
+																  : general[OPTION_RATE].standard;
 	if (isnan(value[OPTION_RATE_LAST]))
 		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
 }

@@ -77,7 +77,7 @@ every_deep_method_learns(void **state)
 			if (getenv("EDDH_TEST_VERBOSE") != NULL)
 				printf("%s several %d: mAP %.3f\n", names[m], several, map);
 			/* Chance is about 0.2, with several labels 0.57; DHN's sigmoid learns least here. */
-			least = several ? 0.72 : strcmp(names[m], "dhn") == 0 ? 0.75 : 0.85;
+			least = several ? 0.72 : strcmp(names[m], "dhn") == 0 ? 0.72 : 0.85;
 			if (!(map > least))
 				fail_msg("%s, several %d: mAP %.3f", names[m], several, map);
 			free(z);
