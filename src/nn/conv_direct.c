@@ -11,7 +11,6 @@
  */
 #include "nn/conv.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "nn/rows.h"
@@ -92,19 +91,6 @@ apply(nn_act_kind kind, nn_act act, float v)
 	return v;
 }
 
-/* An activation as a range: what is below or above becomes the bound; NaN stays. */
-NN_INLINE float
-lower_bound(nn_act act)
-{
-	return act.kind == NN_ACT_NONE ? -INFINITY : act.kind == NN_ACT_RELU ? 0.0f : act.lo;
-}
-
-NN_INLINE float
-upper_bound(nn_act act)
-{
-	return act.kind == NN_ACT_CLIP ? act.hi : INFINITY;
-}
-
 NN_INLINE void
 finish_row(nn_act_kind kind, nn_act act, int len, const float *from, float *to)
 {
@@ -174,8 +160,8 @@ finish(const block *k, size_t channel, const float *sums)
 	static TARGET inline __attribute__((always_inline)) void hand_over_##suffix(                                            \
 		const int vectors, const block *k, size_t channel, size_t count, VEC acc[TILE][PANEL_VECTORS])                      \
 	{                                                                                                                       \
-		rows_vec_##suffix lo = rows_all_##suffix(lower_bound(k->act));                                                      \
-		rows_vec_##suffix hi = rows_all_##suffix(upper_bound(k->act));                                                      \
+		rows_vec_##suffix lo = rows_all_##suffix(nn_act_least(k->act));                                                     \
+		rows_vec_##suffix hi = rows_all_##suffix(nn_act_most(k->act));                                                      \
 		rows_mask_##suffix mask = rows_mask_of_##suffix((vectors - 1) * WIDTH, k->panel->out[0].len);                       \
 		size_t y_plane = k->y_plane;                                                                                        \
 		float *y = k->y + channel * y_plane + k->panel->out[0].from;                                                        \

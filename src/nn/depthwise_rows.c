@@ -39,6 +39,7 @@ typedef struct planes
 	typedef struct chunk_##suffix                                                                                 \
 	{                                                                                                             \
 		rows_mask_##suffix in[2][MOST_K]; /* of the first and, with stride 2, the second vector under a column */ \
+		rows_mask_##suffix next;          /* of the vector behind these, with stride 2 */                         \
 		rows_mask_##suffix out;                                                                                   \
 	} chunk_##suffix;                                                                                             \
                                                                                                                   \
@@ -47,6 +48,17 @@ typedef struct planes
 	void load_taps_##suffix(const int K, const int S, const chunk_##suffix *m, const float *from,                 \
 							rows_vec_##suffix *tap)                                                               \
 	{                                                                                                             \
+		if (K == 3 && S == 2)                                                                                     \
+		{                                                                                                         \
+			/* The third column is the first, one further on. */                                                  \
+			rows_vec_##suffix a = rows_load_##suffix(m->in[0][0], from);                                          \
+			rows_vec_##suffix b = rows_load_##suffix(m->in[1][0], from + WIDTH);                                  \
+                                                                                                                  \
+			tap[0] = rows_even_##suffix(a, b);                                                                    \
+			tap[1] = rows_odd_##suffix(a, b);                                                                     \
+			tap[2] = rows_next_##suffix(tap[0], rows_load_##suffix(m->next, from + 2 * WIDTH));                   \
+			return;                                                                                               \
+		}                                                                                                         \
 		for (int kx = 0; kx < K; kx++)                                                                            \
 			if (S == 1)                                                                                           \
 				tap[kx] = rows_load_##suffix(m->in[0][kx], from + kx);                                            \
@@ -69,6 +81,7 @@ typedef struct planes
 			for (int kx = 0; kx < K; kx++)                                                                        \
 				for (int v = 0; v < S; v++)                                                                       \
 					masks[i].in[v][kx] = rows_mask_of_##suffix((i * S + v) * WIDTH - g->pw0 + kx, g->w);          \
+			masks[i].next = rows_mask_of_##suffix((i + 1) * S * WIDTH - g->pw0, g->w);                            \
 			masks[i].out = rows_mask_of_##suffix(i * WIDTH, g->ow);                                               \
 		}                                                                                                         \
 	}                                                                                                             \
@@ -86,14 +99,44 @@ typedef struct planes
 					sum[r] += tap[kx] * w[(j - r * S) * K + kx];                                                  \
 	}                                                                                                             \
                                                                                                                   \
+	/* What a block of output rows is made of, in registers: weights, bias, the bounds of the activation. */      \
+	typedef struct kernel_##suffix                                                                                \
+	{                                                                                                             \
+		rows_vec_##suffix w[MOST_K * MOST_K], add, lo, hi;                                                        \
+	} kernel_##suffix;                                                                                            \
+                                                                                                                  \
+	/* \
+	 * TOGETHER rows of a chunk of columns, from input row `first` on. whole: all input and output rows exist, and nothing has to be asked. \
+	 */                                                                                                          \
+	ROWS_FUNCTION(TARGET)                                                                                         \
+	void block_##suffix(const int K, const int S, const bool whole, const nn_window *g, const chunk_##suffix *m,  \
+						const kernel_##suffix *k, int first, const float *from, int rows, float *to)              \
+	{                                                                                                             \
+		rows_vec_##suffix sum[TOGETHER];                                                                          \
+                                                                                                                  \
+		for (int r = 0; r < TOGETHER; r++)                                                                        \
+			sum[r] = k->add;                                                                                      \
+		_Pragma("GCC unroll 16") for (int j = 0; j < (TOGETHER - 1) * S + K; j++)                                 \
+		{                                                                                                         \
+			if (whole || (first + j >= 0 && first + j < g->h))                                                    \
+				add_row_##suffix(K, S, j, m, from + (ptrdiff_t) j * g->w, k->w, sum);                             \
+		}                                                                                                         \
+		_Pragma("GCC unroll 4") for (int r = 0; r < TOGETHER; r++)                                                \
+		{                                                                                                         \
+			if (whole || r < rows)                                                                                \
+				rows_store_##suffix(m->out, to + (size_t) r * g->ow,                                              \
+									rows_min_##suffix(k->hi, rows_max_##suffix(k->lo, sum[r])));                  \
+		}                                                                                                         \
+	}                                                                                                             \
+                                                                                                                  \
 	ROWS_FUNCTION(TARGET)                                                                                         \
 	void planes_of_##suffix(const int K, const int S, const planes *p)                                            \
 	{                                                                                                             \
 		const nn_window *g = p->g;                                                                                \
 		int chunks = (g->ow + WIDTH - 1) / WIDTH;                                                                 \
 		chunk_##suffix masks[ROWS_MOST];                                                                          \
-		rows_vec_##suffix lo = rows_all_##suffix(p->act.kind == NN_ACT_RELU ? 0.0f : p->act.lo);                  \
-		rows_vec_##suffix hi = rows_all_##suffix(p->act.hi);                                                      \
+		kernel_##suffix k = { .lo = rows_all_##suffix(nn_act_least(p->act)),                                      \
+							  .hi = rows_all_##suffix(nn_act_most(p->act)) };                                     \
                                                                                                                   \
 		masks_of_##suffix(K, S, g, masks);                                                                        \
 		for (size_t o = 0; o < p->n; o++)                                                                         \
@@ -101,41 +144,25 @@ typedef struct planes
 			size_t channel = o % (size_t) p->k;                                                                   \
 			const float *x = p->x + o / p->k * p->at.x_image + channel / p->each * p->at.x_plane;                 \
 			float *y = p->y + o / p->k * p->at.y_image + channel * p->at.y_plane;                                 \
-			rows_vec_##suffix add = rows_all_##suffix(p->b != NULL ? p->b[channel] : 0.0f);                       \
-			rows_vec_##suffix w[MOST_K * MOST_K];                                                                 \
                                                                                                                   \
+			k.add = rows_all_##suffix(p->b != NULL ? p->b[channel] : 0.0f);                                       \
 			for (int t = 0; t < K * K; t++)                                                                       \
-				w[t] = rows_all_##suffix(p->w[channel * (K * K) + t]);                                            \
+				k.w[t] = rows_all_##suffix(p->w[channel * (K * K) + t]);                                          \
 			for (int oy = 0; oy < g->oh; oy += TOGETHER)                                                          \
 			{                                                                                                     \
 				int rows = g->oh - oy < TOGETHER ? g->oh - oy : TOGETHER;                                         \
 				int first = oy * S - g->ph0;                                                                      \
+				const float *from = x + (ptrdiff_t) first * g->w - g->pw0;                                        \
+				float *to = y + (size_t) oy * g->ow;                                                              \
                                                                                                                   \
-				for (int i = 0; i < chunks; i++)                                                                  \
-				{                                                                                                 \
-					const float *from = x + (ptrdiff_t) first * g->w + i * S * WIDTH - g->pw0;                    \
-					rows_vec_##suffix sum[TOGETHER];                                                              \
-                                                                                                                  \
-					for (int r = 0; r < TOGETHER; r++)                                                            \
-						sum[r] = add;                                                                             \
-					_Pragma("GCC unroll 16") for (int j = 0; j < (TOGETHER - 1) * S + K; j++)                     \
-					{                                                                                             \
-						if (first + j >= 0 && first + j < g->h)                                                   \
-							add_row_##suffix(K, S, j, &masks[i], from + (ptrdiff_t) j * g->w, w, sum);            \
-					}                                                                                             \
-					if (p->act.kind != NN_ACT_NONE)                                                               \
-						for (int r = 0; r < TOGETHER; r++)                                                        \
-						{                                                                                         \
-							sum[r] = rows_max_##suffix(lo, sum[r]);                                               \
-							if (p->act.kind == NN_ACT_CLIP)                                                       \
-								sum[r] = rows_min_##suffix(hi, sum[r]);                                           \
-						}                                                                                         \
-					_Pragma("GCC unroll 4") for (int r = 0; r < TOGETHER; r++)                                    \
-					{                                                                                             \
-						if (r < rows)                                                                             \
-							rows_store_##suffix(masks[i].out, y + (size_t) (oy + r) * g->ow + i * WIDTH, sum[r]); \
-					}                                                                                             \
-				}                                                                                                 \
+				if (rows == TOGETHER && first >= 0 && first + (TOGETHER - 1) * S + K <= g->h)                     \
+					for (int i = 0; i < chunks; i++)                                                              \
+						block_##suffix(K, S, true, g, &masks[i], &k, first, from + i * S * WIDTH, rows,           \
+									   to + i * WIDTH);                                                           \
+				else                                                                                              \
+					for (int i = 0; i < chunks; i++)                                                              \
+						block_##suffix(K, S, false, g, &masks[i], &k, first, from + i * S * WIDTH, rows,          \
+									   to + i * WIDTH);                                                           \
 			}                                                                                                     \
 		}                                                                                                         \
 	}                                                                                                             \

@@ -8,6 +8,7 @@
 #ifndef EDDH_NN_KERNELS_H
 #define EDDH_NN_KERNELS_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -56,6 +57,19 @@ typedef struct nn_act
 	nn_act_kind kind;
 	float lo, hi; /* NN_ACT_CLIP */
 } nn_act;
+
+/* An activation as a range: what is below or above becomes the bound. With the bound as the first argument of rows_max and rows_min NaN stays. */
+static inline float
+nn_act_least(nn_act act)
+{
+	return act.kind == NN_ACT_NONE ? -INFINITY : act.kind == NN_ACT_RELU ? 0.0f : act.lo;
+}
+
+static inline float
+nn_act_most(nn_act act)
+{
+	return act.kind == NN_ACT_CLIP ? act.hi : INFINITY;
+}
 
 /* y (n,k,oh,ow) = act(conv(x (n,c,h,w), w (k, c/groups, kh, kw)) + b (k)). */
 extern size_t nn_conv_scratch(const nn_window *g, int k, int groups, bool training); /* floats */
