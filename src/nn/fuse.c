@@ -12,6 +12,9 @@
 
 nn_chain_sizes nn_chain_limits = { .least_floats = 1 << 16, .band_floats = 3 << 16, .least_positions = 96 };
 
+/* A stranger's network may have planes of a million rows: planning goes through all bands of a chain. */
+#define MOST_BANDS 1024
+
 /* Can the step's kernel write (and read) planes that are not dense? */
 static bool
 can_stride(const nn_plan *plan, const nn_step *step)
@@ -103,14 +106,15 @@ channels_out(const nn_plan *plan, uint32_t s)
 	return node->op == NN_OP_CONV ? node->k : node->window.c;
 }
 
-/* The most rows that a band of the steps may have; 0 where that is too few. */
+/* About the most rows that a band of the steps may have; 0 where that is too few. */
 static int
 rows_of_band(const nn_plan *plan, uint32_t first, uint32_t end)
 {
 	const nn_window *last = &plan->graph->nodes[plan->steps[end - 1].node].window;
 	int least = (nn_chain_limits.least_positions + last->ow - 1) / last->ow;
 
-	for (int rows = last->oh; rows >= 1 && (rows >= least || rows == last->oh); rows--)
+	least = least > last->oh ? last->oh : least;
+	for (int rows = last->oh; rows >= least && last->oh / rows <= MOST_BANDS; rows = rows > 4 ? rows * 3 / 4 : rows - 1)
 	{
 		nn_bands b = nn_chain_bands(plan, first, end, rows);
 		uint64_t floats = 0;
@@ -121,6 +125,8 @@ rows_of_band(const nn_plan *plan, uint32_t first, uint32_t end)
 			floats += (uint64_t) channels_out(plan, first + i) * held[i] * b.window[i].ow;
 		if (floats <= nn_chain_limits.band_floats)
 			return rows;
+		if (rows == 1)
+			break;
 	}
 	return 0;
 }
