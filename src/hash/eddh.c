@@ -28,7 +28,8 @@ enum
 	PARAM_OUTER,
 	PARAM_WARMUP,
 	PARAM_SAMPLE,
-	PARAM_START
+	PARAM_START,
+	PARAM_SIMILARITY
 };
 
 static const hash_param params[] = {
@@ -53,6 +54,8 @@ static const hash_param params[] = {
 					   "columns of the similarity matrix that are sampled; 0: all; -1: all up to 13000 rows, beyond that 512 to 4096",
 					   .whole = true },
 	[PARAM_START] = { "start", HASH_START_HADAMARD, 0, 0, "hadamard|random", "first class codes A" },
+	[PARAM_SIMILARITY] = { "similarity", 0, 0, 0, "visual|labels",
+						   "visual: S_hat of labels and looks; labels: S in +-1, to see what looks are good for" },
 	{ NULL },
 };
 
@@ -195,10 +198,11 @@ draw_similarity(training *t, int round, eddh_error *err)
 {
 	const hash_problem *problem = t->problem;
 	size_t columns = t->sample > 0 && t->sample < problem->rows ? t->sample : problem->rows;
+	bool labels_only = value_of(t, PARAM_SIMILARITY) != 0;
 	hash_similarity_options options = {
 		.balance = (hash_balance) value_of(t, PARAM_BALANCE),
-		.alpha = t->distances.alpha,
-		.beta = t->distances.beta,
+		.alpha = labels_only ? HASH_SIMILARITY_LABELS_ALPHA : t->distances.alpha,
+		.beta = labels_only ? HASH_SIMILARITY_LABELS_BETA : t->distances.beta,
 		.sample = t->sample,
 		.seed = problem->seed + (uint64_t) round,
 		.keep = t->variant == HASH_EDDH_H1 && columns <= KEEP_BYTES / problem->rows,

@@ -20,6 +20,10 @@ typedef enum hash_balance
 	HASH_BALANCE_CENTER /* double centring */
 } hash_balance;
 
+/* alpha and beta out of all distances' reach: both logarithms are clamped at 0 and S_hat is S in +-1. */
+#define HASH_SIMILARITY_LABELS_ALPHA 0
+#define HASH_SIMILARITY_LABELS_BETA  1e3
+
 typedef struct hash_similarity_options
 {
 	hash_balance balance;

@@ -306,14 +306,41 @@ bad_features_are_refused(void **state)
 	dense_free(&d);
 }
 
+/* Without looks S_hat is S, whatever the distances: 0 and 2 are the nearest and the farthest there are. */
+static void
+labels_alone_give_plus_and_minus_one(void **state)
+{
+	hash_similarity_options options = { .alpha = HASH_SIMILARITY_LABELS_ALPHA, .beta = HASH_SIMILARITY_LABELS_BETA };
+	float *tile = malloc(ROWS * ROWS * sizeof *tile);
+	hash_similarity *s;
+	eddh_error err;
+	dense d;
+
+	dense_make(&d, true, HASH_BALANCE_NONE);
+	assert_ok(hash_similarity_create(ROWS, DIM, d.z, d.labels, &options, NULL, &s, &err));
+	assert_ok(hash_similarity_tile(s, 0, ROWS, tile, &err));
+	for (size_t i = 0; i < ROWS; i++)
+	{
+		for (size_t j = 0; j < s->columns; j++)
+		{
+			bool empty = hash_labels_next(d.labels, i, 0) < 0;
+			bool share = hash_labels_share(d.labels, i, d.labels, s->column[j]);
+
+			assert_near(tile[i * s->columns + j], empty ? 0 : share ? 1 : -1, 1e-6);
+		}
+	}
+	free(tile);
+	hash_similarity_free(s);
+	dense_free(&d);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tiles_equal_the_dense_matrix),
-		cmocka_unit_test(samples_are_unbiased),
-		cmocka_unit_test(thresholds_come_from_the_pairs),
-		cmocka_unit_test(bad_features_are_refused),
+		cmocka_unit_test(tiles_equal_the_dense_matrix),         cmocka_unit_test(samples_are_unbiased),
+		cmocka_unit_test(thresholds_come_from_the_pairs),       cmocka_unit_test(bad_features_are_refused),
+		cmocka_unit_test(labels_alone_give_plus_and_minus_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
