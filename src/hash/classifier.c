@@ -13,8 +13,8 @@ enum
 };
 
 static const hash_param params[] = {
-	[PARAM_RIDGE] = { "ridge", 1e-3, 1e-12, 1e6, NULL,
-					  "ridge of the classifier, as a share of the mean variance of its inputs" },
+	[PARAM_RIDGE] = { "ridge", HASH_RIDGE_AUTOMATIC, HASH_RIDGE_AUTOMATIC, 1e6, NULL,
+					  "ridge of the classifier, as a share of the mean variance of its inputs; -1: 0.001 on kernel values, 0.1 on features" },
 	{ NULL },
 };
 
@@ -50,8 +50,8 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	if (problem->bits < 31 && classes > (size_t) 1 << problem->bits)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "%d bits cannot tell %zu classes", problem->bits, classes);
 	hash_progress(problem, "train", 0, 1);
-	code = hash_ridge_create(problem->rows, in.dim, in.z, labels, problem->values[PARAM_RIDGE], problem->stop, &ridge,
-							 err);
+	code = hash_ridge_create(problem->rows, in.dim, in.z, labels,
+							 hash_ridge_share(problem, problem->values[PARAM_RIDGE]), problem->stop, &ridge, err);
 	target = hash_alloc(problem->rows, classes, sizeof *target);
 	if (code == EDDH_OK && target == NULL)
 		code = hash_no_memory(err, "a classifier");

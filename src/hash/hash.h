@@ -158,10 +158,9 @@ typedef struct hash_method
 	const char *notes; /* peculiarities */
 	bool needs_labels;
 	bool needs_net;
-	bool no_anchors;      /* learns from the features themselves, never from kernel values */
-	int anchors_standard; /* anchors where the user does not say: 0 = a linear hash layer */
-	double
-		rate_standard; /* learning rate of a hash layer on a trained backbone, where the general one was worse on validation pictures; 0: that one */
+	bool no_anchors;          /* learns from the features themselves, never from kernel values */
+	int anchors_standard;     /* anchors where the user does not say: 0 = a linear hash layer */
+	double rate_standard;     /* learning rate of a hash layer on a trained backbone; 0: the general one */
 	const hash_param *params; /* ends with a NULL name */
 	/* What can be said before a picture is read; train() says the same. NULL: nothing. untrained: problem->features would be NULL. */
 	eddh_code (*check)(int bits, int dim, int epochs, bool untrained, eddh_error *err);

@@ -87,6 +87,14 @@ find_gram(hash_ridge *r, const eddh_stop *stop, eddh_error *err)
 	return code;
 }
 
+double
+hash_ridge_share(const hash_problem *problem, double ridge)
+{
+	if (ridge >= 0)
+		return ridge;
+	return hash_inputs_of(problem).z == problem->features ? 0.1 : 1e-3;
+}
+
 eddh_code
 hash_ridge_create(size_t rows, int dim, const float *z, const hash_labels *labels, double ridge, const eddh_stop *stop,
 				  hash_ridge *out, eddh_error *err)

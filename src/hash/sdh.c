@@ -15,10 +15,6 @@
 #define SWEEPS_MAX 10
 #define BLOCK      512
 
-#define RIDGE_AUTOMATIC -1
-#define RIDGE_KERNEL    1e-3
-#define RIDGE_FEATURES  0.1 /* on features the kernel's ridge learns the training rows by heart */
-
 enum
 {
 	PARAM_ITERATIONS,
@@ -32,7 +28,7 @@ static const hash_param params[] = {
 						   .whole = true },
 	[PARAM_LAMBDA] = { "lambda", 1, 1e-9, 1e9, NULL, "ridge of the classifier of codes" },
 	[PARAM_NU] = { "nu", 1e-5, 0, 1e6, NULL, "weight of codes being near what the inputs give" },
-	[PARAM_RIDGE] = { "ridge", RIDGE_AUTOMATIC, RIDGE_AUTOMATIC, 1e6, NULL,
+	[PARAM_RIDGE] = { "ridge", HASH_RIDGE_AUTOMATIC, HASH_RIDGE_AUTOMATIC, 1e6, NULL,
 					  "ridge of the regression on the inputs, as a share of their mean variance; -1: 0.001 on kernel values, 0.1 on features" },
 	{ NULL },
 };
@@ -186,7 +182,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	training t = { .problem = problem };
 	hash_inputs in = hash_inputs_of(problem);
 	size_t entries = problem->rows * (size_t) problem->bits;
-	double ridge = problem->values[PARAM_RIDGE];
+	double ridge = hash_ridge_share(problem, problem->values[PARAM_RIDGE]);
 	eddh_rng rng;
 	eddh_code code = hash_check_labelled(problem, err);
 
@@ -194,8 +190,6 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	if (code != EDDH_OK)
 		return code;
 	hash_progress(problem, "regression", 0, 1);
-	if (ridge < 0)
-		ridge = in.z == problem->features ? RIDGE_FEATURES : RIDGE_KERNEL;
 	code = hash_ridge_create(problem->rows, in.dim, in.z, problem->labels, ridge, problem->stop, &t.ridge, err);
 	t.b = hash_alloc(entries, 1, sizeof *t.b);
 	t.target = hash_alloc(entries, 1, sizeof *t.target);
