@@ -224,7 +224,7 @@ def page(results):
             body, gap = heat(tables, head)
             if "eddh" in gap:
                 place = 1 + sum(g < gap["eddh"] for g in gap.values())
-                facts.append((f"{place} of {len(gap)}", f"place of eddh, {methods.HEADS[head]}"))
+                facts.append((f"{place} of {len(gap)}", f"place of eddh by distance behind the best, {methods.HEADS[head]}"))
             parts.append(card(f"All in one view: {methods.HEADS[head]}", f"mAP. Colour: how near to the best of its column, none from {HEAT_RANGE} below it on; the best is framed.", body, "wide-card"))
     paper = "".join(f"<tr><td>{m}</td>" + "".join(f"<td>{x:.3f}</td>" for x in row) + "</tr>" for m, row in methods.PAPER.items())
     sections = "".join(section(data, results) for data in sorted({d for d, _ in tables})) + learning(results.labels)
