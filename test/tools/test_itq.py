@@ -51,16 +51,16 @@ def alternate(v, rotation):
 
 class Itq(unittest.TestCase):
     def test_quantisation_error_is_that_of_faiss(self):
-        # FAISS 1.7.3 stops far from a minimum: the paper's steps lower its error by a quarter. So ours must not be above it, and within 1 % of where those
-        # steps end that begin at FAISS's rotation. Minima are local: each side has three starts, and its best counts. Fewer than 32 bits are left out: there
-        # the starts of one side differ by more than 1 % among themselves.
+        # FAISS 1.7.3 stops far from a minimum: the paper's steps lower its error by a quarter. So ours must not be above it, nor by 1 % above where those
+        # steps end that begin at FAISS's rotation. Minima are local, and a rounding decides which one is found: starts of one side differ by 3 % among
+        # themselves. So each side has six, its best counts, and ours may be lower, but not by more than that. Fewer than 32 bits differ more and are left out.
         for bits in (32, 64):
             z = pictures()
             # The error depends on the scale: components with variance 1 on average.
             z = (z / np.sqrt(np.mean(components(z, bits) ** 2))).astype(np.float32)
             v = components(z, bits)
             theirs, finished, ours = [], [], []
-            for seed in (1, 2, 3):
+            for seed in range(1, 7):
                 rotation = faiss.ITQMatrix(bits)
                 rotation.seed, rotation.max_iter = seed, 50
                 rotation.train(v.astype(np.float32))
@@ -71,7 +71,8 @@ class Itq(unittest.TestCase):
                 ours.append(error(z @ w.T + b))
             with self.subTest(bits=bits):
                 self.assertLess(min(ours), 1.01 * min(theirs))
-                self.assertLess(abs(min(ours) / min(finished) - 1), 0.01, (ours, finished, theirs))
+                self.assertLess(min(ours), 1.01 * min(finished), (ours, finished, theirs))
+                self.assertGreater(min(ours), 0.97 * min(finished), (ours, finished, theirs))
 
 
 if __name__ == "__main__":
