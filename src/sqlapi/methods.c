@@ -68,11 +68,18 @@ AppendParameters(StringInfo json, const hash_param *params)
 static Datum
 Parameters(const hash_method *method)
 {
+	hash_param general[OPTION_COUNT + 1];
 	StringInfoData json;
 
+	memcpy(general, TrainOptionsGeneral(), sizeof(general));
+	if (method->rate_standard > 0)
+	{
+		general[OPTION_RATE_LAST].standard *= method->rate_standard / general[OPTION_RATE].standard;
+		general[OPTION_RATE].standard = method->rate_standard;
+	}
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	AppendParameters(&json, TrainOptionsGeneral());
+	AppendParameters(&json, general);
 	AppendParameters(&json, method->params);
 	appendStringInfoChar(&json, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));

@@ -8,6 +8,7 @@ import unittest
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "tools" / "table1"
 sys.path.insert(0, str(FOLDER))
+import means  # noqa: E402
 import page  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
@@ -115,6 +116,27 @@ class Table1(unittest.TestCase):
         for number, method in enumerate(METHODS):
             self.assertEqual(results.chosen["cifar10", method], "linear" if number % 2 else "anchors")
             self.assertEqual(results.tables["cifar10", "better"][method, 16, "map"][0], max(quality("cifar10", head, method, 16) for head in ("linear", "anchors")))
+
+    def test_a_head_that_changes_nothing_is_not_chosen(self):
+        with tempfile.TemporaryDirectory() as folder:
+            write(pathlib.Path(folder))
+            with open(pathlib.Path(folder, "measures.tsv"), "a") as measures:
+                for head, order in (("linear", (0.3, 0.2, 0.1)), ("anchors", (0.1, 0.2, 0.3))):  # sums that differ in the last bit
+                    for bits, value in enumerate(order):
+                        measures.write(f"cifar10\t{head}\tsame\t{bits}\tmap\t{value}\t\t2\n")
+            self.assertEqual(report.Results(pathlib.Path(folder)).chosen["cifar10", "same"], "linear")
+
+    def test_means_and_ranks_are_those_of_the_table(self):
+        tables = means.read(report.markdown(self.results()))
+        self.assertEqual(set(tables), {"linear head for all", "RBF anchors for all", "each method's better head"})
+        found = means.summary(tables["each method's better head"])
+        for place, method in enumerate(reversed([m for m in METHODS if m in means.PAPERS]), 1):
+            by_set, total, rank = found[method]
+            self.assertEqual(rank, place)
+            self.assertAlmostEqual(total, sum(by_set) / len(by_set))
+            self.assertAlmostEqual(by_set[0], sum(quality("caltech51", head, method, b) for b in BITS for head in [self.results().chosen["caltech51", method]]) / len(BITS), places=3)
+        tied = means.summary({"a": {"eddh": [0.5, 0.7], "sdh": [0.5, 0.6], "itq": [0.1, 0.1]}})
+        self.assertEqual([tied[m][2] for m in ("eddh", "sdh", "itq")], [1.25, 1.75, 3])
 
     def test_what_was_not_measured_is_left_out(self):
         text = page.page(self.results(curves=False))
