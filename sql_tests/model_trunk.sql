@@ -42,6 +42,13 @@ SELECT m.model, count(*) FROM eddh_models AS m,
 	LATERAL unnest((SELECT eddh_encode_batch(array_agg(image ORDER BY id), m.model) FROM model_picture)) WITH ORDINALITY AS b (code, id)
 	JOIN code AS c ON c.id = b.id AND c.code <-> b.code <= 1 WHERE c.model = m.model GROUP BY m.model ORDER BY m.model;
 
+-- With a rate of nothing, the whole network is what its hash layer learned alone: the loss stays where it was.
+SELECT eddh_train('still', 'model_picture', 'image', 'kind', 16, backbone => 'network',
+	options => '{"train_layers": "all", "epochs": 1, "rate": 1e-9, "head_epochs": 6, "outer": 1, "holdout": 0, "threads": 1}') AS still \gset
+SELECT eddh_wait(:still);
+SELECT abs(max(value) FILTER (WHERE epoch = 7) / max(value) FILTER (WHERE epoch = 6) - 1) < 0.1 AS same, max(value) FILTER (WHERE epoch = 6) / max(value) FILTER (WHERE epoch = 1) < 0.8 AS learned
+FROM eddh_job_log WHERE job = :still AND measure = 'loss';
+
 -- A network that does not end in fully connected layers: fc is hash.
 SELECT eddh_import_backbone('convolutions', eddh_export_backbone('cnn-s'), '{"cut": "relu2"}');
 SELECT eddh_train(layers || ' of convolutions', 'model_picture', 'image', 'kind', 16, backbone => 'convolutions',

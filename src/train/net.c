@@ -28,7 +28,8 @@ struct Net
 	Stage head; /* goes before, for head_epochs */
 	Stage *now;
 	int head_epochs;
-	int asked; /* epochs the method has begun, recorded ones too */
+	float *mean, scale; /* the head's stage sees features less their mean, times scale */
+	int asked;          /* epochs the method has begun, recorded ones too */
 	image_prep prep;
 	size_t n;
 	size_t outputs;
@@ -81,7 +82,10 @@ Fetch(void *arg, size_t sample, float *input)
 	const Net *net = arg;
 	const NetSource *source = &net->now->source;
 
-	if (source->features != NULL)
+	if (net->now == &net->head)
+		for (size_t j = 0; j < source->dim; j++)
+			input[j] = (source->features[sample * source->dim + j] - net->mean[j]) * net->scale;
+	else if (source->features != NULL)
 		memcpy(input, source->features + sample * source->dim, source->dim * sizeof(float));
 	else
 		image_normalise(&net->prep, DataSetPicture(source->data, source->rows[sample]), input);
@@ -166,13 +170,30 @@ Checkpoint(Net *net, size_t start, double loss_sum, eddh_error *err)
 	return ReplayTick(net->replay, &state, err);
 }
 
-/* The hash layer has learned alone: from here on the whole network does, and begins with it. */
+/*
+ * The hash layer has learned alone: from here on the whole network does, and begins with it. W s (z - mean) + b is what it has learned; the network's layer
+ * sees z.
+ */
 static void
 JoinHead(Net *net)
 {
 	nn_trainer_state from = nn_trainer_get_state(net->head.trainer), to = nn_trainer_get_state(net->all.trainer);
+	size_t dim = net->head.source.dim;
+	const float *w = from.weights, *b = from.weights + dim * net->outputs;
+	float *w_to = to.weights + to.count - from.count, *b_to = w_to + dim * net->outputs;
 
-	memcpy(to.weights + to.count - from.count, from.weights, from.count * sizeof(float));
+	Assert(from.count == (dim + 1) * net->outputs);
+	for (size_t k = 0; k < net->outputs; k++)
+	{
+		double shift = 0;
+
+		for (size_t j = 0; j < dim; j++)
+		{
+			w_to[k * dim + j] = w[k * dim + j] * net->scale;
+			shift += (double) w_to[k * dim + j] * net->mean[j];
+		}
+		b_to[k] = (float) (b[k] - shift);
+	}
 	net->now = &net->all;
 	net->begin = 0;
 }
@@ -338,6 +359,28 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 	return net;
 }
 
+/* One rate has to serve features of any size: those of one backbone are a tenth of another's. */
+static void
+Condition(Net *net)
+{
+	const NetSource *source = &net->head.source;
+	size_t dim = source->dim;
+	double *sum = MemoryContextAllocZero(WorkerContext(), sizeof(double) * dim), square = 0;
+
+	net->mean = MemoryContextAlloc(WorkerContext(), sizeof(float) * dim);
+	for (size_t i = 0; i < net->n; i++)
+		for (size_t j = 0; j < dim; j++)
+			sum[j] += source->features[i * dim + j];
+	for (size_t j = 0; j < dim; j++)
+		net->mean[j] = (float) (sum[j] / (double) net->n);
+	for (size_t i = 0; i < net->n; i++)
+		for (size_t j = 0; j < dim; j++)
+			square += pow(source->features[i * dim + j] - net->mean[j], 2);
+	square /= (double) net->n * (double) dim;
+	net->scale = square > 0 ? (float) (1 / sqrt(square)) : 1;
+	pfree(sum);
+}
+
 void
 NetHeadFirst(Net *net, const nn_graph *head, const float *features, int epochs, const TrainOptions *options)
 {
@@ -356,6 +399,7 @@ NetHeadFirst(Net *net, const nn_graph *head, const float *features, int epochs, 
 	net->head_epochs = epochs;
 	EDDH_CHECK(nn_trainer_create(head, (int) options->value[OPTION_THREADS], batch, &sgd, &net->head.trainer, &err),
 			   &err, NULL);
+	Condition(net);
 	net->now = &net->head;
 }
 
