@@ -28,7 +28,9 @@ enum
 };
 
 static const hash_param params[] = {
-	[PARAM_ROWS] = { "rows", 2000, 16, 10000, NULL, "labelled rows that bits are learned from", .whole = true },
+	[PARAM_ROWS] = { "rows", 2000, 16, 5000, NULL,
+					 "labelled rows that bits are learned from; a square of them where no two have the same labels",
+					 .whole = true },
 	{ NULL },
 };
 
