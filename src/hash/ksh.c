@@ -146,13 +146,20 @@ static eddh_code
 top_vector(const training *t, eddh_rng *rng, double *v, eddh_error *err)
 {
 	size_t d = t->dim, most = d < LANCZOS_STEPS ? d : LANCZOS_STEPS, m = 0, room = d > t->r.sets ? d : t->r.sets;
-	double *q = hash_alloc(most + 1, d, sizeof *q), *alpha = hash_alloc(2, most, sizeof *alpha), *beta = alpha + most;
-	double *small = hash_alloc(2 * most + 1, most, sizeof *small), *vectors = small + most * most,
-		   *values = vectors + most * most, *work = hash_alloc(2, room + t->r.bits, sizeof *work), scale = 0;
+	double *q = hash_alloc(most + 1, d, sizeof *q), *alpha = hash_alloc(2, most, sizeof *alpha);
+	double *small = hash_alloc(2 * most + 1, most, sizeof *small),
+		   *work = hash_alloc(2, room + t->r.bits, sizeof *work);
+	double *beta = NULL, *vectors = NULL, *values = NULL, scale = 0;
 	eddh_code code = EDDH_OK;
 
 	if (q == NULL || alpha == NULL || small == NULL || work == NULL)
 		code = hash_no_memory(err, "a bit");
+	else
+	{
+		beta = alpha + most;
+		vectors = small + most * most;
+		values = vectors + most * most;
+	}
 	for (size_t i = 0; code == EDDH_OK && i < d; i++)
 		q[i] = eddh_rng_normal(rng);
 	if (code == EDDH_OK)
