@@ -94,13 +94,6 @@ hash_anchors_draw(size_t rows, int dim, const float *features, int count, double
 	return EDDH_OK;
 }
 
-static void
-column_means(size_t rows, size_t m, const float *values, double *mean)
-{
-	for (size_t i = 0; i < rows * m; i++)
-		mean[i % m] += values[i] / (double) rows;
-}
-
 eddh_code
 hash_anchors_centre(size_t rows, int count, const float *values, nn_graph **out, eddh_error *err)
 {
@@ -114,15 +107,13 @@ hash_anchors_centre(size_t rows, int count, const float *values, nn_graph **out,
 		code = hash_no_memory(err, "kernel values");
 	else
 	{
-		column_means(rows, m, values, mean);
-		for (size_t i = 0; i < rows * m; i++)
-			square += pow(values[i] - mean[i % m], 2) / ((double) rows * (double) m);
+		code = hash_centre(rows, count, values, mean, &square, err);
 		for (size_t j = 0; j < m; j++)
 			shift[j] = (float) -mean[j];
-		if (square > 0 && isfinite(square))
-			code = nn_graph_affine(m, shift, (float) (1 / sqrt(square)), out, err);
-		else
+		if (code == EDDH_OK && !(square > 0 && isfinite(square)))
 			code = eddh_fail(err, EDDH_NUMERIC, "all kernel values are equal");
+		if (code == EDDH_OK)
+			code = nn_graph_affine(m, shift, (float) (1 / sqrt(square)), out, err);
 	}
 	free(mean);
 	free(shift);
@@ -200,8 +191,9 @@ hash_anchors_whiten(size_t rows, int count, const float *values, nn_graph **out,
 		code = hash_no_memory(err, "kernel values");
 	else
 	{
-		column_means(rows, m, values, mean);
-		code = factor_covariance(rows, m, values, mean, lower, inverse, &square, err);
+		code = hash_mean(rows, count, values, mean, err);
+		if (code == EDDH_OK)
+			code = factor_covariance(rows, m, values, mean, lower, inverse, &square, err);
 	}
 	if (code == EDDH_OK)
 	{

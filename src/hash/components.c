@@ -20,24 +20,37 @@ hash_components_clear(hash_components *c)
 	memset(c, 0, sizeof *c);
 }
 
-static eddh_code
-mean_of_rows(const hash_problem *problem, double *mean, eddh_error *err)
+eddh_code
+hash_mean(size_t rows, int dim, const float *x, double *mean, eddh_error *err)
 {
-	size_t d = problem->dim;
+	size_t d = dim;
 
-	for (size_t i = 0; i < problem->rows; i++)
+	memset(mean, 0, d * sizeof *mean);
+	for (size_t i = 0; i < rows; i++)
 	{
 		double check = 0;
 
 		for (size_t j = 0; j < d; j++)
 		{
-			mean[j] += problem->features[i * d + j] / (double) problem->rows;
-			check += fabs(problem->features[i * d + j]);
+			mean[j] += x[i * d + j] / (double) rows;
+			check += fabs(x[i * d + j]);
 		}
 		if (!isfinite(check))
 			return eddh_fail(err, EDDH_NUMERIC, "features of row %zu are not finite", i);
 	}
 	return EDDH_OK;
+}
+
+eddh_code
+hash_centre(size_t rows, int dim, const float *x, double *mean, double *square, eddh_error *err)
+{
+	size_t d = dim;
+	eddh_code code = hash_mean(rows, dim, x, mean, err);
+
+	*square = 0;
+	for (size_t i = 0; code == EDDH_OK && i < rows * d; i++)
+		*square += pow(x[i] - mean[i % d], 2) / ((double) rows * (double) d);
+	return code;
 }
 
 eddh_code
@@ -94,7 +107,7 @@ hash_components_find(const hash_problem *problem, int count, hash_components *c,
 	c->vectors = hash_alloc(k, d, sizeof *c->vectors);
 	if (c->mean == NULL || c->covariance == NULL || c->values == NULL || c->vectors == NULL)
 		return hash_no_memory(err, "principal components");
-	code = mean_of_rows(problem, c->mean, err);
+	code = hash_mean(problem->rows, problem->dim, problem->features, c->mean, err);
 	if (code == EDDH_OK)
 		code =
 			hash_covariance(problem->rows, problem->dim, problem->features, c->mean, problem->stop, c->covariance, err);

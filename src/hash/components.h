@@ -12,6 +12,9 @@ typedef struct hash_components
 	double *vectors;    /* count x dim */
 } hash_components;
 
+/* mean (dim) of rows x. EDDH_NUMERIC: a row is not finite. */
+extern eddh_code hash_mean(size_t rows, int dim, const float *x, double *mean, eddh_error *err);
+
 /*
  * covariance (dim x dim) of rows x about their mean (dim): products of centred rows in float, a block at a time, sums of blocks in double. Rows are taken at equal
  * steps where all are too many. stop may be NULL.

@@ -137,6 +137,9 @@ extern eddh_code hash_anchors_draw(size_t rows, int dim, const float *features, 
 								   hash_anchors *out, eddh_error *err);
 extern void hash_anchors_clear(hash_anchors *anchors);
 
+/* mean (dim) of rows x, and the mean square of a number about it. EDDH_NUMERIC: a row is not finite. */
+extern eddh_code hash_centre(size_t rows, int dim, const float *x, double *mean, double *square, eddh_error *err);
+
 /*
  * What makes kernel values (rows x count) fit for gradient descent: centred, and with a mean square of 1. Without it they lie near a constant, which is all that a
  * hash layer then learns. Part of the model, after nn_graph_rbf.

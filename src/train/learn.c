@@ -397,7 +397,7 @@ TrainRun(void)
 	problem.input_dim = t.kernel != NULL ? (int) source.dim : (int) dim;
 	problem.labels = t.labels;
 	problem.seed = seed;
-	head_epochs = layers.suffix != NULL ? TrainOptionsHeadEpochs(t.options, t.backbone->trained) : 0;
+	head_epochs = TrainOptionsHeadEpochs(t.options, t.backbone->trained);
 	t.epochs = problem.epochs = head_epochs + (int) t.options->value[OPTION_EPOCHS];
 	problem.values = t.options->method;
 	if (t.method->needs_net)

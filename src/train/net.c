@@ -321,6 +321,24 @@ Expect(void *ctx, int passes)
 
 /* ---- Life ---- */
 
+/* sgd: rates, and what is pretrained. Returns the number of mini-batches. */
+static uint64
+StartStage(Stage *stage, const nn_graph *graph, const NetSource *source, size_t n, int batch, int epochs, nn_sgd sgd,
+		   const TrainOptions *options)
+{
+	eddh_error err;
+
+	stage->source = *source;
+	stage->batch = batch;
+	sgd.total_steps = (uint64) epochs * ((n + batch - 1) / batch);
+	sgd.momentum = options->value[OPTION_MOMENTUM];
+	sgd.weight_decay = options->value[OPTION_WEIGHT_DECAY];
+	sgd.clip_norm = options->value[OPTION_CLIP_NORM];
+	EDDH_CHECK(nn_trainer_create(graph, (int) options->value[OPTION_THREADS], batch, &sgd, &stage->trainer, &err), &err,
+			   NULL);
+	return sgd.total_steps;
+}
+
 Net *
 NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrained_nodes, double pretrained_factor,
 		  const char *features, const TrainOptions *options)
@@ -328,34 +346,25 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 	Net *net = MemoryContextAllocZero(WorkerContext(), sizeof(Net));
 	nn_sgd sgd = { .rate_first = options->value[OPTION_RATE],
 				   .rate_last = options->value[OPTION_RATE_LAST],
-				   .momentum = options->value[OPTION_MOMENTUM],
-				   .weight_decay = options->value[OPTION_WEIGHT_DECAY],
-				   .clip_norm = options->value[OPTION_CLIP_NORM],
 				   .pretrained_nodes = pretrained_nodes,
 				   .pretrained_factor = pretrained_factor };
-	eddh_error err;
 
 	net->hash =
 		(hash_net){ .ctx = net, .epoch = Epoch, .outputs = AllOutputs, .features = AllFeatures, .expect = Expect };
-	net->all.source = *source;
 	net->now = &net->all;
 	if (source->data != NULL)
 		net->prep = source->data->prep;
 	net->n = n;
 	net->outputs = nn_graph_output_shape(graph).count;
-	net->all.batch = (int) options->value[OPTION_BATCH];
 	net->seed = (uint64) options->value[OPTION_SEED];
 	net->flip = options->value[OPTION_FLIP] != 0;
 	net->crop = options->value[OPTION_CROP];
 	net->features = features;
 	net->order = MemoryContextAllocHuge(WorkerContext(), sizeof(uint32) * Max(n, 1));
-	net->steps_total = (uint64) options->value[OPTION_EPOCHS] * ((n + net->all.batch - 1) / net->all.batch);
-	sgd.total_steps = net->steps_total;
+	net->steps_total = StartStage(&net->all, graph, source, n, (int) options->value[OPTION_BATCH],
+								  (int) options->value[OPTION_EPOCHS], sgd, options);
 	/* Backward costs twice what forward does. */
 	net->pass = ceil((double) n / net->all.batch) / 3;
-	EDDH_CHECK(
-		nn_trainer_create(graph, (int) options->value[OPTION_THREADS], net->all.batch, &sgd, &net->all.trainer, &err),
-		&err, NULL);
 	return net;
 }
 
@@ -364,60 +373,50 @@ static void
 Condition(Net *net)
 {
 	const NetSource *source = &net->head.source;
-	size_t dim = source->dim;
-	double *sum = MemoryContextAllocZero(WorkerContext(), sizeof(double) * dim), square = 0;
+	double *mean = MemoryContextAlloc(WorkerContext(), sizeof(double) * source->dim), square;
+	eddh_error err;
 
-	net->mean = MemoryContextAlloc(WorkerContext(), sizeof(float) * dim);
-	for (size_t i = 0; i < net->n; i++)
-		for (size_t j = 0; j < dim; j++)
-			sum[j] += source->features[i * dim + j];
-	for (size_t j = 0; j < dim; j++)
-		net->mean[j] = (float) (sum[j] / (double) net->n);
-	for (size_t i = 0; i < net->n; i++)
-		for (size_t j = 0; j < dim; j++)
-			square += pow(source->features[i * dim + j] - net->mean[j], 2);
-	square /= (double) net->n * (double) dim;
+	EDDH_CHECK(hash_centre(net->n, (int) source->dim, source->features, mean, &square, &err), &err, NULL);
+	net->mean = MemoryContextAlloc(WorkerContext(), sizeof(float) * source->dim);
+	for (size_t j = 0; j < source->dim; j++)
+		net->mean[j] = (float) mean[j];
 	net->scale = square > 0 ? (float) (1 / sqrt(square)) : 1;
-	pfree(sum);
+	pfree(mean);
 }
 
 void
 NetHeadFirst(Net *net, const nn_graph *head, const float *features, int epochs, const TrainOptions *options)
 {
 	const hash_param *standard = TrainOptionsGeneral();
-	int batch = (int) standard[OPTION_BATCH].standard;
-	nn_sgd sgd = { .rate_first = standard[OPTION_RATE].standard,
-				   .rate_last = standard[OPTION_RATE_LAST].standard,
-				   .total_steps = (uint64) epochs * ((net->n + batch - 1) / batch),
-				   .momentum = options->value[OPTION_MOMENTUM],
-				   .weight_decay = options->value[OPTION_WEIGHT_DECAY],
-				   .clip_norm = options->value[OPTION_CLIP_NORM] };
-	eddh_error err;
+	NetSource source = { .features = features, .dim = nn_graph_input_shape(head).count };
+	nn_sgd sgd = { .rate_first = standard[OPTION_RATE].standard, .rate_last = standard[OPTION_RATE_LAST].standard };
 
-	net->head.source = (NetSource){ .features = features, .dim = nn_graph_input_shape(head).count };
-	net->head.batch = batch;
-	net->head_epochs = epochs;
-	EDDH_CHECK(nn_trainer_create(head, (int) options->value[OPTION_THREADS], batch, &sgd, &net->head.trainer, &err),
-			   &err, NULL);
+	(void) StartStage(&net->head, head, &source, net->n, (int) standard[OPTION_BATCH].standard, epochs, sgd, options);
 	Condition(net);
+	net->head_epochs = epochs;
 	net->now = &net->head;
+}
+
+/* Weights and velocities of a stage; returns how many pieces that are. */
+static int
+AddPieces(CheckpointPiece *pieces, const Stage *stage)
+{
+	nn_trainer_state state = nn_trainer_get_state(stage->trainer);
+	size_t len = state.count * sizeof(float);
+
+	pieces[0] = (CheckpointPiece){ state.weights, len };
+	pieces[1] = (CheckpointPiece){ state.velocity, state.velocity != NULL ? len : 0 };
+	return 2;
 }
 
 void
 NetResume(Net *net, uint64 fingerprint, size_t feature_dim)
 {
 	CheckpointPiece learned[4];
-	int n = 0;
+	int n = AddPieces(learned, &net->all);
 
-	for (Stage *stage = &net->all; stage != NULL;
-		 stage = stage == &net->all && net->head_epochs > 0 ? &net->head : NULL)
-	{
-		nn_trainer_state state = nn_trainer_get_state(stage->trainer);
-		size_t len = state.count * sizeof(float);
-
-		learned[n++] = (CheckpointPiece){ state.weights, len };
-		learned[n++] = (CheckpointPiece){ state.velocity, state.velocity != NULL ? len : 0 };
-	}
+	if (net->head_epochs > 0)
+		n += AddPieces(learned + n, &net->head);
 	net->feature_dim = feature_dim;
 	net->replay = ReplayCreate(fingerprint, n, learned);
 	if (!ReplayLoad(net->replay, &net->resumed))
