@@ -21,10 +21,9 @@ typedef enum image_format
 /* A NULL pointer to limits, and a zero field, mean the default. */
 typedef struct image_limits
 {
-	uint64_t max_pixels; /* width x height of the picture as stored */
-	int max_scans;       /* of a progressive JPEG */
-	uint64_t
-		max_memory; /* bytes for one picture, resampler included; only progressive, interlaced and WebP pictures are held whole */
+	uint64_t max_pixels;   /* width x height of the picture as stored */
+	int max_scans;         /* of a progressive JPEG */
+	uint64_t max_memory;   /* bytes for one picture and its resampler; baseline JPEG and plain PNG are not held whole */
 	const eddh_stop *stop; /* polled about once a row; NULL never stops */
 } image_limits;
 

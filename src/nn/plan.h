@@ -25,8 +25,7 @@ typedef struct nn_value
 	uint32_t born, last; /* steps of the first writer and the last reader, forward */
 	uint32_t written;    /* the last writer */
 	uint32_t readers;
-	uint32_t
-		inside; /* the value of a Concat that this one is a part of, from `skip` on in every sample; or NN_NO_VALUE */
+	uint32_t inside; /* the value of a Concat that this one is a part of, from `skip` on in each sample; or none */
 	size_t skip;
 	int rows;   /* inside a chain: has a place for so many rows of every plane of one sample; else 0 */
 	bool kept;  /* a backward step reads it */
@@ -93,11 +92,9 @@ struct nn_plan
 /* When steps become a chain. Tests lower it, nobody else writes it. */
 typedef struct nn_chain_sizes
 {
-	uint64_t
-		least_floats; /* that a chain's layers hand over for a sample; less stays in the cache anyway, and small pieces are slow */
-	uint64_t
-		band_floats; /* that a band's rows of all layers should not exceed: the second-level cache, but for weights */
-	int least_positions; /* of a band of the last layer, or the chain ends before: kernels want long runs */
+	uint64_t least_floats; /* handed over by each layer, for a sample: less stays in the cache anyway */
+	uint64_t band_floats;  /* a band's rows of all layers, at most: the second-level cache, but for weights */
+	int least_positions;   /* of a band of the last layer, or the chain ends before: kernels want long runs */
 } nn_chain_sizes;
 
 extern nn_chain_sizes nn_chain_limits;

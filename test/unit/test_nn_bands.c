@@ -238,6 +238,28 @@ window_node(nn_op op, int k, int groups, int kernel, int stride)
 								  .dw = 1 } };
 }
 
+static nn_graph *
+begin(const int *shape)
+{
+	nn_graph *graph;
+	eddh_error err;
+
+	assert_int_equal(nn_graph_new(&graph, &err), EDDH_OK);
+	assert_int_equal(nn_graph_set_input(graph, "input", 3, shape, &err), EDDH_OK);
+	return graph;
+}
+
+/* With random weights. */
+static void
+finish(nn_graph *graph, uint32_t output, eddh_rng *rng)
+{
+	eddh_error err;
+
+	assert_int_equal(nn_graph_finish(graph, output, &err), EDDH_OK);
+	for (size_t i = 0; i < graph->n_weights; i++)
+		graph->weights[i] = 0.2f * (float) eddh_rng_normal(rng);
+}
+
 /* A first layer, a pool, an inverted residual, and a fire module: what pretrained networks consist of. */
 static nn_graph *
 wide_network(eddh_rng *rng)
@@ -246,13 +268,9 @@ wide_network(eddh_rng *rng)
 	nn_node relu = { .op = NN_OP_RELU };
 	nn_node clip = { .op = NN_OP_CLIP, .p = { 0.0f, 6.0f } };
 	nn_node concat = { .op = NN_OP_CONCAT };
-	nn_graph *graph;
-	eddh_error err;
-	uint32_t at, side[3];
+	nn_graph *graph = begin(shape);
+	uint32_t at = graph->input, side[3];
 
-	assert_int_equal(nn_graph_new(&graph, &err), EDDH_OK);
-	assert_int_equal(nn_graph_set_input(graph, "input", 3, shape, &err), EDDH_OK);
-	at = graph->input;
 	at = add(graph, window_node(NN_OP_CONV, 24, 1, 3, 2), 1, &at);
 	at = add(graph, relu, 1, &at);
 	at = add(graph, window_node(NN_OP_MAXPOOL, 0, 0, 3, 1), 1, &at);
@@ -266,9 +284,7 @@ wide_network(eddh_rng *rng)
 	side[1] = add(graph, relu, 1, &side[1]);
 	side[2] = add(graph, window_node(NN_OP_MAXPOOL, 0, 0, 3, 1), 1, &at);
 	at = add(graph, concat, 3, side);
-	assert_int_equal(nn_graph_finish(graph, at, &err), EDDH_OK);
-	for (size_t i = 0; i < graph->n_weights; i++)
-		graph->weights[i] = 0.2f * (float) eddh_rng_normal(rng);
+	finish(graph, at, rng);
 	return graph;
 }
 
@@ -350,21 +366,15 @@ reshaped_body(void)
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
 	{
 		nn_node view = { .op = NN_OP_RESHAPE, .ndim = 3, .dim = { views[i][0], views[i][1], views[i][2] } };
-		nn_graph *graph;
-		eddh_error err;
+		nn_graph *graph = begin(shape);
 		float *x, *y, *apart;
-		uint32_t at;
+		uint32_t at = graph->input;
 		int chains, inside;
 
-		assert_int_equal(nn_graph_new(&graph, &err), EDDH_OK);
-		assert_int_equal(nn_graph_set_input(graph, "input", 3, shape, &err), EDDH_OK);
-		at = graph->input;
 		at = add(graph, window_node(NN_OP_CONV, 16, 1, 3, 1), 1, &at);
 		at = add(graph, view, 1, &at);
 		at = add(graph, window_node(NN_OP_MAXPOOL, 0, 0, 3, 1), 1, &at);
-		assert_int_equal(nn_graph_finish(graph, at, &err), EDDH_OK);
-		for (size_t j = 0; j < graph->n_weights; j++)
-			graph->weights[j] = 0.2f * (float) eddh_rng_normal(&rng);
+		finish(graph, at, &rng);
 		x = random_buffer(&rng, nn_graph_input_shape(graph).count);
 		nn_chain_limits.least_floats = UINT64_MAX;
 		apart = forward(graph, 1, x, &chains, &inside);
