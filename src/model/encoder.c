@@ -2,8 +2,8 @@
  * encoder.c: pictures to outputs of a network.
  *
  * An encoder is one or two stages (trunk and head), each a mapped graph with a plan, one arena that both use in turn, and buffers for a batch. All of
- * it lives in one memory context; plans and mappings go with its reset callback. A job's encoder may have threads: then each has an arena of its own,
- * and takes chunks of a batch. Chunks begin at fixed places: who computes one makes no difference to it.
+ * it lives in one memory context; plans and mappings go with its reset callback. A job's encoder may have threads: then each has an arena and input of its
+ * own, and takes chunks of a batch. Where chunks begin depends on batch and threads alone: who computes one makes no difference to it.
  */
 #include "postgres.h"
 
@@ -24,7 +24,9 @@
 #define MAX_STAGES  2
 #define SHARED_KEPT 4 /* encoders of single pictures a backend keeps */
 #define ALIGNMENT   64
-#define CHUNK       8 /* pictures a thread takes at a time */
+#define CHUNK       8  /* pictures a thread takes at a time */
+#define LAST_CHUNK  4  /* and when few are left: passes over fewer cost more a picture */
+#define CHUNKS      16 /* a thread's share of a batch: the end, where some wait for others, comes seldom */
 
 typedef struct Stage
 {
@@ -44,10 +46,10 @@ struct ModelEncoder
 	Stage stages[MAX_STAGES];
 	image_prep prep;
 	uint8 *rgb;    /* one picture a thread */
-	float *pixels; /* max_batch x inputs of the first stage */
-	float *middle; /* max_batch x outputs of the first of two stages */
-	float *output;
-	float *arena; /* arena_floats a thread */
+	float *pixels; /* chunk x inputs of the first stage, a thread */
+	float *middle; /* chunk x outputs of the first of two stages, a thread */
+	float *output; /* max_batch x outputs of the last stage */
+	float *arena;  /* arena_floats a thread */
 	size_t rgb_bytes, arena_floats;
 };
 
@@ -121,7 +123,7 @@ Finish(ModelEncoder *encoder, const char *what)
 {
 	const Stage *first = &encoder->stages[0];
 	const Stage *last = &encoder->stages[encoder->n_stages - 1];
-	size_t arena = 0;
+	size_t arena = 0, in_work;
 	eddh_error err;
 
 	if (ModelPrepFromGraph(ModelMappingGraph(first->mapping), &encoder->prep, &err) != EDDH_OK ||
@@ -137,9 +139,10 @@ Finish(ModelEncoder *encoder, const char *what)
 	encoder->arena = AlignedAlloc(encoder->context, arena, encoder->threads);
 	encoder->rgb_bytes = (size_t) 3 * encoder->prep.size * encoder->prep.size;
 	encoder->rgb = MemoryContextAllocHuge(encoder->context, encoder->rgb_bytes * encoder->threads);
-	encoder->pixels = AlignedAlloc(encoder->context, encoder->max_batch * first->inputs, sizeof(float));
+	in_work = (size_t) encoder->chunk * encoder->threads;
+	encoder->pixels = AlignedAlloc(encoder->context, in_work * first->inputs, sizeof(float));
 	if (encoder->n_stages == 2)
-		encoder->middle = AlignedAlloc(encoder->context, encoder->max_batch * first->outputs, sizeof(float));
+		encoder->middle = AlignedAlloc(encoder->context, in_work * first->outputs, sizeof(float));
 	encoder->output = AlignedAlloc(encoder->context, encoder->max_batch * last->outputs, sizeof(float));
 }
 
@@ -204,8 +207,7 @@ ModelEncoderCreate(const ModelInfo *model, int max_batch)
 ModelEncoder *
 ModelEncoderCreateThreaded(const ModelInfo *model, int threads)
 {
-	/* Two chunks a thread and more: one that is held up by other work on the machine leaves the rest to the others. */
-	ModelEncoder *encoder = CreateForModel(model, CHUNK * Max(4, 2 * threads), CHUNK, threads);
+	ModelEncoder *encoder = CreateForModel(model, CHUNK * CHUNKS * threads, CHUNK, threads);
 	eddh_error err;
 
 	if (encoder->threads > 1)
@@ -332,13 +334,15 @@ ModelEncoderMaxBatch(const ModelEncoder *encoder)
 	return encoder->max_batch;
 }
 
-/* A picture into a slot of the first stage's input, through `rgb`. Plain C. */
+/* A picture into a slot of a thread's input. Plain C. */
 static eddh_code
-Decode(const ModelEncoder *encoder, const image_limits *limits, const uint8 *bytes, size_t len, uint8 *rgb, size_t slot,
+Decode(const ModelEncoder *encoder, const image_limits *limits, const uint8 *bytes, size_t len, int thread, size_t slot,
 	   eddh_error *err)
 {
+	uint8 *rgb = encoder->rgb + thread * encoder->rgb_bytes;
 	eddh_code code = image_load(bytes, len, &encoder->prep, limits, rgb, err);
 
+	slot += (size_t) thread * encoder->chunk;
 	if (code == EDDH_OK)
 		image_normalise(&encoder->prep, rgb, encoder->pixels + slot * encoder->stages[0].inputs);
 	return code;
@@ -350,29 +354,31 @@ ModelEncoderLoad(ModelEncoder *encoder, int slot, const uint8 *bytes, size_t len
 	image_limits limits = ModelImageLimits();
 	eddh_code code;
 
-	Assert(slot >= 0 && slot < encoder->max_batch);
+	Assert(slot >= 0 && slot < encoder->chunk);
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		code = Decode(encoder, &limits, bytes, len, encoder->rgb, slot, err);
+		code = Decode(encoder, &limits, bytes, len, 0, slot, err);
 	} while (code == EDDH_STOPPED);
 	return code;
 }
 
-/* Slots first..first+n-1 through all stages. Plain C. */
+/* The first n slots of a thread's input through all stages; out: n x outputs of the last. Plain C. */
 static eddh_code
-Forward(ModelEncoder *encoder, size_t first, size_t n, float *arena, eddh_error *err)
+Forward(ModelEncoder *encoder, int thread, size_t n, float *out, eddh_error *err)
 {
+	size_t slot = (size_t) thread * encoder->chunk;
+	float *arena = encoder->arena + thread * encoder->arena_floats;
 	eddh_code code = EDDH_OK;
 
 	for (int i = 0; i < encoder->n_stages && code == EDDH_OK; i++)
 	{
 		const Stage *stage = &encoder->stages[i];
 		const float *from = i == 0 ? encoder->pixels : encoder->middle;
-		float *to = i == encoder->n_stages - 1 ? encoder->output : encoder->middle;
+		bool last = i == encoder->n_stages - 1;
 
-		code = nn_forward(stage->plan, (int) n, from + first * stage->inputs, arena, to + first * stage->outputs,
-						  &EddhInterruptStop, err);
+		code = nn_forward(stage->plan, (int) n, from + slot * stage->inputs, arena,
+						  last ? out : encoder->middle + slot * stage->outputs, &EddhInterruptStop, err);
 	}
 	return code;
 }
@@ -387,12 +393,20 @@ ModelEncoderRun(ModelEncoder *encoder, int n)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		code = Forward(encoder, 0, n, encoder->arena, &err);
+		code = Forward(encoder, 0, n, encoder->output, &err);
 	} while (code == EDDH_STOPPED);
 	EDDH_CHECK(code, &err, "cannot run the network");
 	network_runs += n;
 	return encoder->output;
 }
+
+/* What a thread has taken of a batch, and how that ended: n = 0 when it is done. */
+typedef struct Chunk
+{
+	int first, n;
+	eddh_code code;
+	eddh_error err;
+} Chunk;
 
 typedef struct Pictures
 {
@@ -400,50 +414,65 @@ typedef struct Pictures
 	int n;
 	ModelPicture *pictures;
 	image_limits limits;
-	atomic_int next; /* chunk that nobody has taken */
-	struct
-	{
-		eddh_code code;
-		eddh_error err;
-	} * end; /* one a thread */
+	atomic_int next; /* picture that nobody has taken */
+	Chunk *chunks;   /* one a thread */
 } Pictures;
 
-/* Pictures first..first+n-1, from bytes to outputs. Plain C. */
+/* Smaller ones towards the end, so that the threads finish together, also where one is held up by other work on the machine. False: nothing is left. */
+static bool
+TakeChunk(Pictures *call, Chunk *chunk)
+{
+	int threads = call->encoder->threads;
+
+	chunk->first = atomic_load(&call->next);
+	do
+	{
+		int left = call->n - chunk->first;
+
+		chunk->n = threads == 1 ? left : Min(left, Max(LAST_CHUNK, left / (2 * threads)));
+		chunk->n = Min(chunk->n, call->encoder->chunk);
+		if (chunk->n <= 0)
+			return false;
+	} while (!atomic_compare_exchange_weak(&call->next, &chunk->first, chunk->first + chunk->n));
+	return true;
+}
+
+/* From bytes to outputs. Plain C. */
 static eddh_code
-EncodeChunk(Pictures *call, int thread, size_t first, size_t n, eddh_error *err)
+EncodeChunk(Pictures *call, int thread, Chunk *chunk)
 {
 	ModelEncoder *encoder = call->encoder;
-	uint8 *rgb = encoder->rgb + thread * encoder->rgb_bytes;
-	size_t inputs = encoder->stages[0].inputs;
+	size_t inputs = encoder->stages[0].inputs, outputs = encoder->stages[encoder->n_stages - 1].outputs;
+	float *pixels = encoder->pixels + (size_t) thread * encoder->chunk * inputs;
 
-	for (size_t i = first; i < first + n; i++)
+	for (int i = 0; i < chunk->n; i++)
 	{
-		ModelPicture *picture = &call->pictures[i];
+		ModelPicture *picture = &call->pictures[chunk->first + i];
 
-		picture->code = Decode(encoder, &call->limits, picture->bytes, picture->len, rgb, i, &picture->err);
+		picture->code = Decode(encoder, &call->limits, picture->bytes, picture->len, thread, i, &picture->err);
 		if (picture->code == EDDH_STOPPED)
 			return EDDH_STOPPED;
 		if (picture->code != EDDH_OK) /* bad ones are too rare to be worth a smaller batch */
-			memset(encoder->pixels + i * inputs, 0, inputs * sizeof(float));
+			memset(pixels + i * inputs, 0, inputs * sizeof(float));
 	}
-	return Forward(encoder, first, n, encoder->arena + thread * encoder->arena_floats, err);
+	return Forward(encoder, thread, chunk->n, encoder->output + chunk->first * outputs, &chunk->err);
 }
 
+/* A thread that was stopped begins with what it had taken. */
 static void
 EncodeChunks(void *arg, int thread)
 {
 	Pictures *call = arg;
-	int chunk = call->encoder->chunk;
+	Chunk *chunk = &call->chunks[thread];
 
-	call->end[thread].code = EDDH_OK;
-	while (call->end[thread].code == EDDH_OK)
+	while (chunk->n > 0 || TakeChunk(call, chunk))
 	{
-		int first = atomic_fetch_add(&call->next, 1) * chunk;
-
-		if (first >= call->n)
-			break;
-		call->end[thread].code = EncodeChunk(call, thread, first, Min(chunk, call->n - first), &call->end[thread].err);
+		chunk->code = EncodeChunk(call, thread, chunk);
+		if (chunk->code != EDDH_OK)
+			return;
+		chunk->n = 0;
 	}
+	chunk->code = EDDH_OK;
 }
 
 const float *
@@ -453,22 +482,21 @@ ModelEncoderRunPictures(ModelEncoder *encoder, int n, ModelPicture *pictures)
 	bool stopped;
 
 	Assert(n >= 1 && n <= encoder->max_batch);
-	call.end = palloc(sizeof(*call.end) * encoder->threads);
+	call.chunks = palloc0(sizeof(Chunk) * encoder->threads);
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		atomic_store(&call.next, 0);
 		if (encoder->pool != NULL)
 			nn_pool_run(encoder->pool, EncodeChunks, &call);
 		else
 			EncodeChunks(&call, 0);
 		stopped = false;
 		for (int i = 0; i < encoder->threads; i++)
-			stopped |= call.end[i].code == EDDH_STOPPED;
+			stopped |= call.chunks[i].code == EDDH_STOPPED;
 	} while (stopped);
 	for (int i = 0; i < encoder->threads; i++)
-		EDDH_CHECK(call.end[i].code, &call.end[i].err, "cannot run the network");
-	pfree(call.end);
+		EDDH_CHECK(call.chunks[i].code, &call.chunks[i].err, "cannot run the network");
+	pfree(call.chunks);
 	network_runs += n;
 	return encoder->output;
 }

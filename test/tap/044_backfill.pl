@@ -53,6 +53,15 @@ is($node->safe_psql('postgres', q{SELECT count(code) FROM parts}), '96', 'all go
 is($node->safe_psql('postgres', q{SELECT count(*) FROM parts AS p JOIN picture AS q USING (id) WHERE p.code = q.code::bit varying}), '96', 'with the right codes');
 like($node->safe_psql('postgres', "SELECT done, skipped, skipped_example FROM eddh_jobs WHERE job = $job"), qr/^96\|2\|row \(\d+,\d+\) of public\.parts_/, 'bad ones are counted and one is named');
 
+# However threads share a batch, bad pictures in it: every picture once, and no code in another's row.
+for my $threads (1, 3, 7)
+{
+	$node->safe_psql('postgres', "UPDATE parts SET code = NULL; ALTER DATABASE postgres SET eddh.train_threads = $threads");
+	encode(q{'parts', 'image', 'code', 'm'});
+	is($node->safe_psql('postgres', q{SELECT count(code), count(*) FILTER (WHERE code <> eddh_encode(image, 'm')::bit varying) FROM parts WHERE id <= 100 AND image <> ''}), '96|0', "$threads threads");
+}
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET eddh.train_threads');
+
 # Interrupted at any moment, it goes on. Many rows, and a trigger that slows them down.
 $node->safe_psql('postgres', q{CREATE TABLE many AS SELECT g * 100 + id AS id, image, NULL::bit(16) AS code FROM picture, generate_series(1, 20) AS g;
 	CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END $$;
