@@ -14,7 +14,9 @@
 #define SATURATED_FROM   0.99
 #define SAMPLE_AUTOMATIC -1
 #define WEIGHT_AUTOMATIC -1
-#define WEIGHT_TRAINED   10 /* chosen on validation pictures: docs/METHODS.md */
+/* lambda and gamma; with a trained backbone chosen on validation pictures: docs/METHODS.md */
+#define LAMBDA_TRAINED   10
+#define GAMMA_TRAINED    100
 #define WEIGHT_UNTRAINED 0.1
 
 enum
@@ -32,17 +34,24 @@ enum
 	PARAM_SIMILARITY
 };
 
+/* The choices of `balance`; those after the first are hash_balance's. */
+enum
+{
+	BALANCE_AUTO,
+	BALANCE_GIVEN
+};
+
 static const hash_param params[] = {
 	[PARAM_VARIANT] = { "variant", HASH_EDDH_AUTO, 0, 0, "auto|h0|h1|h2",
 						"which reading of the paper's objective: h0 without P, h1 P for the labels, h2 P for the network; auto: h1 up to 13000 rows, h0 beyond" },
-	[PARAM_BALANCE] = { "balance", HASH_BALANCE_RATIO, 0, 0, "none|ratio|center",
-						"what is done about dissimilar pairs being more than similar ones" },
+	[PARAM_BALANCE] = { "balance", BALANCE_AUTO, 0, 0, "auto|none|ratio|center",
+						"what is done about dissimilar pairs being more than similar ones; auto: center where rows have several labels and the backbone is trained, else ratio" },
 	[PARAM_LAMBDA] = { "lambda", WEIGHT_AUTOMATIC, WEIGHT_AUTOMATIC, 1e6, NULL,
 					   "weight of |F - B|^2, as a share of the number of rows; -1: 10 with a trained backbone, else 0.1" },
 	[PARAM_MU] = { "mu", 1, 1e-6, 1e6, NULL,
 				   "weight of P against what it relaxes (h1, h2), as a share of the number of rows" },
 	[PARAM_GAMMA] = { "gamma", WEIGHT_AUTOMATIC, WEIGHT_AUTOMATIC, 1e6, NULL,
-					  "weight of |B - A'Y|^2, as a share of the number of rows; -1: as lambda" },
+					  "weight of |B - A'Y|^2, as a share of the number of rows; -1: 100 with a trained backbone, else 0.1" },
 	[PARAM_RHO] = { "rho", 0.01, 0, 1e6, NULL, "weight of |A'Y|^2, as a share of the number of rows" },
 	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL,
 					  "rounds of P-, theta-, A-, B-step over which the epochs are spread; 0: 3 epochs a round, fewer in a short training, at most 50 rounds",
@@ -82,17 +91,32 @@ value_of(const training *t, int param)
 }
 
 /*
- * lambda or gamma. On features that tell the classes apart already, codes that generalise are those near B; a network that starts from nothing is better led by
- * the similarities.
+ * lambda or gamma. On features that tell the classes apart already, codes that generalise are those near B, and a B that follows the class codes: one that
+ * follows the outputs confirms what they happen to be. A network that starts from nothing is better led by the similarities.
  */
 static double
-discrete_weight(const training *t, int param)
+discrete_weight(const training *t, int param, double trained)
 {
 	double value = value_of(t, param);
 
 	if (value >= 0)
 		return value;
-	return t->problem->features != NULL ? WEIGHT_TRAINED : WEIGHT_UNTRAINED;
+	return t->problem->features != NULL ? trained : WEIGHT_UNTRAINED;
+}
+
+/*
+ * With several labels a row, one frequent class can make nearly half of all pairs similar. The first direction of S is then whether a row has that class, and codes
+ * spend themselves on it; centring takes it out.
+ */
+static hash_balance
+balance(const training *t)
+{
+	int value = (int) value_of(t, PARAM_BALANCE);
+
+	if (value != BALANCE_AUTO)
+		return (hash_balance) (value - BALANCE_GIVEN);
+	return t->problem->labels->single == NULL && t->problem->features != NULL ? HASH_BALANCE_CENTER
+																			  : HASH_BALANCE_RATIO;
 }
 
 /* ---- Plan ---- */
@@ -200,7 +224,7 @@ draw_similarity(training *t, int round, eddh_error *err)
 	size_t columns = t->sample > 0 && t->sample < problem->rows ? t->sample : problem->rows;
 	bool labels_only = value_of(t, PARAM_SIMILARITY) != 0;
 	hash_similarity_options options = {
-		.balance = (hash_balance) value_of(t, PARAM_BALANCE),
+		.balance = balance(t),
 		.alpha = labels_only ? HASH_SIMILARITY_LABELS_ALPHA : t->distances.alpha,
 		.beta = labels_only ? HASH_SIMILARITY_LABELS_BETA : t->distances.beta,
 		.sample = t->sample,
@@ -408,8 +432,8 @@ static eddh_code
 run(training *t, eddh_error *err)
 {
 	const hash_problem *problem = t->problem;
-	const double weights[] = { discrete_weight(t, PARAM_LAMBDA), value_of(t, PARAM_MU), discrete_weight(t, PARAM_GAMMA),
-							   value_of(t, PARAM_RHO) };
+	const double weights[] = { discrete_weight(t, PARAM_LAMBDA, LAMBDA_TRAINED), value_of(t, PARAM_MU),
+							   discrete_weight(t, PARAM_GAMMA, GAMMA_TRAINED), value_of(t, PARAM_RHO) };
 	eddh_code code = plan(t, err);
 
 	if (code != EDDH_OK)

@@ -17,7 +17,7 @@ enum
 };
 
 static const hash_param params[] = {
-	[PARAM_SCALE] = { "scale", 8, 0.1, 1000, NULL, "of the cosines before the softmax" },
+	[PARAM_SCALE] = { "scale", 4, 0.1, 1000, NULL, "of the cosines before the softmax" },
 	[PARAM_MARGIN] = { "margin", 0.4, 0, 2, NULL, "by which the right class has to win, as a cosine" },
 	[PARAM_START] = { "start", HASH_START_HADAMARD, 0, 0, "hadamard|random", "the codes of the classes" },
 	{ NULL },

@@ -138,7 +138,8 @@ ReadOne(TrainOptions *options, const hash_method *method, const char *key, const
 }
 
 /* Those whose default depends on what is learned. */
-static const TrainOption dependent[] = { OPTION_EPOCHS, OPTION_BATCH, OPTION_RATE, OPTION_RATE_LAST };
+static const TrainOption dependent[] = { OPTION_KERNEL_WIDTH, OPTION_EPOCHS, OPTION_BATCH, OPTION_RATE,
+										 OPTION_RATE_LAST };
 
 /*
  * Fills in those of them that were not given. A whole network that has learned is tuned in few passes and small batches, for what counts is the number of
@@ -151,6 +152,9 @@ Complete(TrainOptions *options, const hash_method *method, bool backbone_trained
 	bool all = method->needs_net && value[OPTION_TRAIN_LAYERS] == TRAIN_ALL, tuned = all && backbone_trained,
 		 layer = value[OPTION_TRAIN_LAYERS] == TRAIN_HASH;
 
+	if (isnan(value[OPTION_KERNEL_WIDTH]))
+		value[OPTION_KERNEL_WIDTH] =
+			method->kernel_width_standard > 0 ? method->kernel_width_standard : general[OPTION_KERNEL_WIDTH].standard;
 	if (isnan(value[OPTION_EPOCHS]))
 		value[OPTION_EPOCHS] = tuned                                    ? 3
 							   : method->needs_net && !backbone_trained ? 12

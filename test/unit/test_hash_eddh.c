@@ -182,10 +182,13 @@ eddh_learns_in_every_variant(void **state)
 				assert_int_equal(features_asked, 0);
 				assert_int_equal(t.seen.done, 30);
 				assert_true(t.seen.objective < t.seen.objective_first);
-				/* The loss of a mini-batch is J's share of it: the terms without F are missing, in h2 the pairs too. */
+				/*
+				 * The loss of a mini-batch is J's share of it: the terms without F are missing, in h2 the pairs too. One of them is gamma |B - T|^2, which
+				 * is large where T is a sum of several codes.
+				 */
 				assert_true(t.seen.loss > 0 && t.seen.loss < t.seen.objective);
 				if (variants[v][1] != '2')
-					assert_true(t.seen.loss > 0.6 * t.seen.objective);
+					assert_true(t.seen.loss > (several ? 0.3 : 0.6) * t.seen.objective);
 				assert_true(t.seen.disagree < 0.2);
 				assert_true(t.seen.balance < 0.5);
 				assert_true(map_of(&t) > before + 0.1);

@@ -12,16 +12,17 @@ import sys
 # The defaults first, then one thing at a time: main weights, what spreads the work, the rate.
 RATES = [{"rate": 0.005}, {"rate": 0.05}]  # beside 0.02
 LOW_RATES = [{"rate": 0.002}, {"rate": 0.02}]  # beside 0.005
+HIGH_RATES = [{"rate": 0.02}, {"rate": 0.1}]  # beside 0.05
 GRID = {
-    "eddh": [{}, {"lambda": 3, "gamma": 3}, {"lambda": 30, "gamma": 30}, {"mu": 0.1}, *RATES],
-    "ksh": [{}, {"rows": 1000}, {"anchors": 300}, {"anchors": 2000}, {"kernel_width": 0.7}, {"kernel_width": 1.4}],
+    "eddh": [{}, {"lambda": 3}, {"lambda": 30}, {"gamma": 10}, *RATES],
+    "ksh": [{}, {"rows": 1000}, {"anchors": 300}, {"anchors": 2000}, {"kernel_width": 0.5}, {"kernel_width": 1}],
     "sdh": [{}, {"ridge": 0.01}, {"ridge": 1}, {"nu": 0.01}, {"lambda": 0.1}, {"iterations": 15}],
     "cnnh": [{}, {"sweeps": 3}, {"sweeps": 30}, {"weight_decay": 0.005}, *RATES],
-    "dhn": [{}, {"lambda": 0.03}, {"lambda": 0.3}, {"scale": 8}, *RATES],
-    "ddsh": [{}, {"omega": 50}, {"omega": 300}, {"outer": 30}, *LOW_RATES],
+    "dhn": [{}, {"lambda": 0.03}, {"lambda": 0.3}, {"scale": 8}, *HIGH_RATES],
+    "ddsh": [{}, {"omega": 100}, {"omega": 600}, {"outer": 30}, *LOW_RATES],
     "dph": [{}, {"lambda": 0.03}, {"lambda": 0.3}, {"priority": 1}, *LOW_RATES],
-    "adsh": [{}, {"gamma": 0.001}, {"gamma": 0.1}, {"outer": 30}, *LOW_RATES],
-    "orthohash": [{}, {"scale": 4}, {"scale": 16}, {"margin": 0.6}, *RATES],
+    "adsh": [{}, {"gamma": 0.004}, {"gamma": 1}, {"outer": 30}, *LOW_RATES],
+    "orthohash": [{}, {"scale": 2}, {"scale": 8}, {"margin": 0.6}, *RATES],
 }
 HEADS = ("linear", "anchors")
 
