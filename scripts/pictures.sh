@@ -7,10 +7,11 @@ fashion=/usr/share/datasets/fashion-mnist
 network="$data/networks/mobilenet_v2_imagenet.onnx"
 [ -e "$network" ] || die "no network: $network"
 declare -A archive=([caltech51]="$data/images/caltech51.tar" [coco256]="$data/images/coco256.tar"
+	[mosaics]="$data/images/caltech51.tar"
 	[flowers12]="$data/images/flowers12.tar"
 	[cifar10]="$data/images/cifar10-train.tar.gz" [fashion]="$fashion/train-images-idx3-ubyte.gz")
 # The table takes rows before these, validation those behind: what settings are chosen on is never measured. coco256 is too small to share.
-declare -A kept_for_table=([caltech51]=1500 [cifar10]=10000 [fashion]=10000)
+declare -A kept_for_table=([caltech51]=1500 [mosaics]=1500 [cifar10]=10000 [fashion]=10000)
 
 sql() {
 	psql -X -q -At -v ON_ERROR_STOP=1 -d "$database" "$@"
@@ -28,7 +29,7 @@ start_pictures() {
 	sql -c "CREATE EXTENSION eddh" -c "SELECT eddh_import_backbone('mobilenet_v2', pg_read_binary_file('$work/network.onnx'))"
 }
 
-# load_set SET MOST [SKIP]: fails where the pictures are not there.
+# load_set SET MOST [SKIP]: fails where the pictures are not there. The set "mosaics" has several labels a picture, and wants scripts/install-deps --networks.
 load_set() {
 	local set=$1 most=$2 skip=${3:-0}
 
@@ -41,7 +42,10 @@ load_set() {
 		# awk reads to the end: with head a closed pipe would be an error.
 		build/demo/idx_rows "$fashion"/train-{images-idx3,labels-idx1}-ubyte.gz 1 0,1,2,3,4,5,6,7,8,9 |
 			awk -F'\t' -v OFS='\t' -v most="$most" -v skip="$skip" 'NR > skip && NR <= skip + most { $2 = "{" $2 "}"; print }' | sql -c "COPY $set FROM STDIN"
+	elif [ "$set" = mosaics ]; then
+		# Of all the pictures behind: several make one.
+		"$(find_python PIL)" -B tools/table1/mosaics.py "${archive[$set]}" 0 "$skip" | sql -c "COPY $set FROM STDIN"
 	else
-		python3 tools/table1/rows.py "${archive[$set]}" "$most" "$skip" | sql -c "COPY $set FROM STDIN"
+		python3 -B tools/table1/rows.py "${archive[$set]}" "$most" "$skip" | sql -c "COPY $set FROM STDIN"
 	fi
 }

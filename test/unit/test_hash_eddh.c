@@ -322,6 +322,41 @@ the_same_seed_gives_the_same_weights(void **state)
 	trained_free(&c);
 }
 
+/* What "auto" and -1 stand for: the help of the parameters says it. */
+static void
+automatic_settings_are_those_named(void **state)
+{
+	const struct
+	{
+		bool several, untrained;
+		const char *balance, *lambda, *gamma;
+	} cases[] = { { false, false, "ratio", "10", "100" },
+				  { true, false, "center", "10", "100" },
+				  { false, true, "ratio", "0.1", "0.1" },
+				  { true, true, "ratio", "0.1", "0.1" } };
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+	{
+		hash_head linear;
+		eddh_error err;
+		trained automatic, named;
+
+		trained_make(&automatic, "eddh", cases[i].several, 1);
+		trained_make(&named, "eddh", cases[i].several, 1);
+		set_value(&named, "balance", cases[i].balance);
+		set_value(&named, "lambda", cases[i].lambda);
+		set_value(&named, "gamma", cases[i].gamma);
+		if (cases[i].untrained)
+			automatic.problem.features = named.problem.features = NULL;
+		automatic.problem.epochs = named.problem.epochs = 6;
+		assert_ok(hash_method_find("eddh")->train(&automatic.problem, &linear, &err));
+		assert_ok(hash_method_find("eddh")->train(&named.problem, &linear, &err));
+		assert_memory_equal(automatic.net.w, named.net.w, sizeof automatic.net.w);
+		trained_free(&automatic);
+		trained_free(&named);
+	}
+}
+
 static bool
 stop_after(void *arg)
 {
@@ -386,6 +421,7 @@ main(void)
 		cmocka_unit_test(the_slope_survives_saturation),
 		cmocka_unit_test(gradients_have_one_size),
 		cmocka_unit_test(the_same_seed_gives_the_same_weights),
+		cmocka_unit_test(automatic_settings_are_those_named),
 		cmocka_unit_test(bad_problems_end_cleanly),
 	};
 

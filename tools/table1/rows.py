@@ -9,10 +9,8 @@ import sys
 import tarfile
 
 
-def main():
-    archive = sys.argv[1]
-    most = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    skip = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+def labelled(archive, most=0, skip=0):
+    """[(labels, file's bytes)]"""
     pictures = {}
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -25,10 +23,14 @@ def main():
         lines = lines[1:]
     lines = [line for line in lines if folder + line[0] in pictures and line[1].strip()]
     random.Random(1).shuffle(lines)
-    lines = lines[skip : skip + most if most else None]
-    for number, line in enumerate(lines, 1):
-        labels = ",".join('"' + label.replace('"', "") + '"' for label in line[1].split())
-        print(f"{number}\t{{{labels}}}\t\\\\x{pictures[folder + line[0]].hex()}")
+    return [(line[1].split(), pictures[folder + line[0]]) for line in lines[skip : skip + most if most else None]]
 
 
-main()
+def write(rows):
+    for number, (labels, picture) in enumerate(rows, 1):
+        text = ",".join('"' + label.replace('"', "") + '"' for label in labels)
+        print(f"{number}\t{{{text}}}\t\\\\x{picture.hex()}")
+
+
+if __name__ == "__main__":
+    write(labelled(sys.argv[1], *map(int, sys.argv[2:4])))
