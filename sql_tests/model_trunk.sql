@@ -24,7 +24,7 @@ SELECT pg_temp.train('whole', 'network', 'all') IS NOT NULL;
 SELECT pg_temp.train('built-in', 'cnn-s', 'all') IS NOT NULL;
 SELECT eddh_wait(job) FROM eddh_jobs ORDER BY job;
 
--- What more than the hash layer learns of a trained network begins with that layer alone, 30 passes; and all of it is tuned with rates of its own.
+-- What more than the hash layer learns of a trained network begins and ends with that layer alone, 30 passes each; and all of it is tuned with rates of its own.
 SELECT j.model, count(*) AS passes, j.options -> 'batch' AS batch, j.options -> 'rate' AS rate, j.options -> 'rate_last' AS rate_last
 FROM eddh_jobs AS j JOIN eddh_job_log AS l ON l.job = j.job AND l.measure = 'loss' GROUP BY 1, 3, 4, 5 ORDER BY 1;
 -- What is stored with each.
@@ -42,12 +42,16 @@ SELECT m.model, count(*) FROM eddh_models AS m,
 	LATERAL unnest((SELECT eddh_encode_batch(array_agg(image ORDER BY id), m.model) FROM model_picture)) WITH ORDINALITY AS b (code, id)
 	JOIN code AS c ON c.id = b.id AND c.code <-> b.code <= 1 WHERE c.model = m.model GROUP BY m.model ORDER BY m.model;
 
--- With a rate of nothing, the whole network is what its hash layer learned alone: the loss stays where it was.
+-- With a rate of nothing, the whole network is what its hash layer learned alone: the loss stays where it was. Then that layer learns again, as it does on frozen features.
 SELECT eddh_train('still', 'model_picture', 'image', 'kind', 16, backbone => 'network',
 	options => '{"train_layers": "all", "epochs": 1, "rate": 1e-9, "head_epochs": 6, "outer": 1, "holdout": 0, "threads": 1}') AS still \gset
-SELECT eddh_wait(:still);
+SELECT eddh_train('frozen', 'model_picture', 'image', 'kind', 16, backbone => 'network', options => '{"epochs": 6, "outer": 1, "holdout": 0, "threads": 1}') AS frozen \gset
+SELECT eddh_wait(:still), eddh_wait(:frozen);
 SELECT abs(max(value) FILTER (WHERE epoch = 7) / max(value) FILTER (WHERE epoch = 6) - 1) < 0.1 AS same, max(value) FILTER (WHERE epoch = 6) / max(value) FILTER (WHERE epoch = 1) < 0.8 AS learned
 FROM eddh_job_log WHERE job = :still AND measure = 'loss';
+SELECT count(*) AS passes, bool_and(abs(s.value / f.value - 1) < 0.01) AS same
+FROM eddh_job_log AS s JOIN eddh_job_log AS f ON s.epoch = f.epoch + 7 AND f.measure = 'loss' AND f.job = :frozen WHERE s.job = :still AND s.measure = 'loss';
+SELECT count(*) AS codes FROM model_picture WHERE eddh_encode(image, 'still') <-> eddh_encode(image, 'frozen') > 1;
 
 -- A network that does not end in fully connected layers: fc is hash.
 SELECT eddh_import_backbone('convolutions', eddh_export_backbone('cnn-s'), '{"cut": "relu2"}');

@@ -37,7 +37,7 @@ typedef struct Training
 	size_t n_train, n_held;
 	hash_labels *labels, *held_labels; /* NULL without labels */
 	nn_graph *kernel;                  /* features to kernel values; NULL: the hash layer sees the features */
-	int epochs;                        /* those of the hash layer alone, then of all that learns */
+	int epochs;                        /* of the stages that are over */
 	double quality;
 } Training;
 
@@ -184,16 +184,16 @@ ComputeKernel(void *arg, const nn_graph *graph, const NetSource *source)
 	return ComputeOnce(arg, graph, source, "compute kernel");
 }
 
-/* What is stored after the trunk: kernel and hash layer. */
+/* One graph after the other; below: NULL for none. */
 static const nn_graph *
-Head(const Training *t, const nn_graph *learned)
+JoinGraphs(const nn_graph *below, const nn_graph *above)
 {
 	nn_graph *joined;
 	eddh_error err;
 
-	if (t->kernel == NULL)
-		return learned;
-	EDDH_CHECK(nn_graph_join(t->kernel, learned, &joined, &err), &err, NULL);
+	if (below == NULL)
+		return above;
+	EDDH_CHECK(nn_graph_join(below, above, &joined, &err), &err, NULL);
 	return joined;
 }
 
@@ -202,9 +202,11 @@ Head(const Training *t, const nn_graph *learned)
 static void
 Log(void *arg, const char *measure, int step, double value)
 {
-	WorkerLog(measure, step, value);
+	const Training *t = arg;
+
+	WorkerLog(measure, t->epochs + step, value);
 	if (strcmp(measure, "loss") == 0)
-		WorkerEpoch(step, value);
+		WorkerEpoch(t->epochs + step, value);
 }
 
 static void
@@ -335,95 +337,161 @@ Store(Training *t, const Layers *layers, const nn_graph *head)
 	WorkerEndDone();
 }
 
+/* ---- Stages ---- */
+
+static hash_problem
+Problem(Training *t, const float *features, size_t dim, int epochs)
+{
+	return (hash_problem){ .bits = t->job->bits,
+						   .rows = t->n_train,
+						   .dim = (int) dim,
+						   .features = features,
+						   .inputs = features,
+						   .input_dim = (int) dim,
+						   .labels = t->labels,
+						   .seed = (uint64) t->options->value[OPTION_SEED],
+						   .epochs = epochs,
+						   .values = t->options->method,
+						   .stop = &WorkerStop,
+						   .log = Log,
+						   .say = Say,
+						   .progress = Progress,
+						   .arg = t };
+}
+
+static void
+RunMethod(Training *t, const hash_problem *problem, hash_head *head)
+{
+	eddh_error err;
+
+	if (t->method->train(problem, head, &err) != EDDH_OK)
+		WorkerRaise(&err, NULL);
+	t->epochs += problem->epochs;
+}
+
+/*
+ * The hash layer on features that do not change, or on kernel values of them; options: of a hash layer that learns alone. Returns what computes the codes of
+ * the samples; the caller's.
+ */
+static Net *
+LearnHashLayer(Training *t, NetSource source, const TrainOptions *options, bool resumes)
+{
+	hash_problem problem = Problem(t, source.features, source.dim, (int) options->value[OPTION_EPOCHS]);
+	hash_head head = { 0 };
+	nn_graph *layer;
+	Net *net = NULL;
+	eddh_error err;
+
+	t->kernel = LayersKernel(t->method, options, t->n_train, &source, ComputeKernel, t);
+	problem.inputs = source.features;
+	problem.input_dim = (int) source.dim;
+	if (t->method->needs_net)
+	{
+		layer = LayersHead(source.dim, problem.bits, problem.seed);
+		net = NetCreate(layer, &source, t->n_train, 0, 1.0, NULL, options);
+		nn_graph_free(layer);
+		if (resumes)
+			NetResume(net, Fingerprint(t), problem.dim);
+		problem.net = NetHash(net);
+	}
+	RunMethod(t, &problem, &head);
+	if (net == NULL)
+	{
+		EDDH_CHECK(hash_head_graph(&head, &layer, &err), &err, NULL);
+		net = NetCreate(layer, &source, t->n_train, INT_MAX, 0, NULL, options);
+		nn_graph_free(layer);
+	}
+	return net;
+}
+
+/* The layers that are not frozen together with a hash layer on top, which learns alone first. features: of the backbone as it came; NULL: untrained. */
+static Net *
+LearnNetwork(Training *t, const Layers *layers, const NetSource *source, const float *features)
+{
+	size_t dim = nn_graph_output_shape(t->graph).count;
+	int head_epochs = TrainOptionsHeadEpochs(t->options, t->backbone->trained);
+	hash_problem problem = Problem(t, features, dim, head_epochs + (int) t->options->value[OPTION_EPOCHS]);
+	hash_head head = { 0 };
+	nn_graph *learner = LayersLearner(layers, dim, problem.bits, problem.seed);
+	Net *net = NetCreate(learner, source, t->n_train, layers->pretrained_nodes,
+						 t->backbone->trained ? PRETRAINED_FACTOR : 1.0, layers->features, t->options);
+
+	nn_graph_free(learner);
+	if (head_epochs > 0)
+	{
+		learner = LayersHead(dim, problem.bits, problem.seed);
+		NetHeadFirst(net, learner, features, TrainOptionsHead(t->options, t->method));
+		nn_graph_free(learner);
+	}
+	NetResume(net, Fingerprint(t), dim);
+	problem.net = NetHash(net);
+	RunMethod(t, &problem, &head);
+	return net;
+}
+
+/* The layers below the hash layer of a network that has learned; the caller's. */
+static nn_graph *
+Tuned(const Layers *layers, const Net *net)
+{
+	nn_graph *below, *above;
+	eddh_error err;
+
+	EDDH_CHECK(nn_graph_cut(NetGraph(net), layers->features, &below, &above, &err), &err, NULL);
+	nn_graph_free(above);
+	return below;
+}
+
 void
 TrainRun(void)
 {
 	Training t = { .job = WorkerJob() };
-	int bits = t.job->bits, head_epochs;
 	size_t dim;
-	uint64 seed;
 	Layers layers;
 	NetSource pictures, source;
 	const float *features = NULL;
-	nn_graph *learner;
-	hash_problem problem = {
-		.bits = bits, .stop = &WorkerStop, .log = Log, .say = Say, .progress = Progress, .arg = &t
-	};
-	hash_head head = { 0 };
-	Net *net = NULL;
-	eddh_error err;
+	const nn_graph *head;
+	nn_graph *tuned = NULL;
+	Net *net;
 
 	Prepare(&t);
-	seed = (uint64) t.options->value[OPTION_SEED];
 	t.data = DataSetRead(&t.backbone->prep, t.job->total);
 	Split(&t);
 	dim = nn_graph_output_shape(t.graph).count;
 	LayersChoose(&layers, t.graph,
 				 t.method->needs_net ? (TrainLayers) t.options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH);
-	/* fc of a backbone without such layers is hash in all respects, anchors too. */
+	/* fc of a backbone without such layers is hash in all respects. */
 	if (layers.suffix == NULL)
 		t.options->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
-	pictures = (NetSource){ .data = t.data, .rows = t.rows };
+	source = pictures = (NetSource){ .data = t.data, .rows = t.rows };
 
 	/*
 	 * Features of the frozen backbone: what methods learn from, and EDDH's visual distances. An untrained backbone whose weights are learned has none worth
 	 * having: the method asks the network after a warm-up.
 	 */
 	if (layers.prefix != NULL)
-	{
-		source = (NetSource){ .data = t.data,
-							  .features = ComputeOnce(&t, layers.prefix, &pictures, "compute frozen layers"),
+		source = (NetSource){ .features = ComputeOnce(&t, layers.prefix, &pictures, "compute frozen layers"),
 							  .dim = nn_graph_output_shape(layers.prefix).count };
-		if (layers.suffix == NULL)
-			features = source.features;
-		else if (t.backbone->trained)
-			features = ComputeOnce(&t, layers.suffix, &source, "compute features");
-	}
-	else
-	{
-		source = pictures;
-		if (t.backbone->trained)
-			features = ComputeOnce(&t, t.graph, &pictures, "compute features");
-	}
+	if (layers.suffix == NULL)
+		features = source.features;
+	else if (t.backbone->trained)
+		features = ComputeOnce(&t, layers.suffix, &source, "compute features");
 	if (!t.backbone->trained && features != NULL)
 		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", t.backbone->name);
 
-	t.kernel = LayersKernel(t.method, t.options, t.n_train, &source, ComputeKernel, &t);
-
-	problem.rows = t.n_train;
-	problem.dim = (int) dim;
-	problem.features = features;
-	problem.inputs = t.kernel != NULL ? source.features : features;
-	problem.input_dim = t.kernel != NULL ? (int) source.dim : (int) dim;
-	problem.labels = t.labels;
-	problem.seed = seed;
-	head_epochs = TrainOptionsHeadEpochs(t.options, t.backbone->trained);
-	t.epochs = problem.epochs = head_epochs + (int) t.options->value[OPTION_EPOCHS];
-	problem.values = t.options->method;
-	if (t.method->needs_net)
+	if (layers.suffix == NULL)
+		net = LearnHashLayer(&t, source, t.options, true);
+	else
+		net = LearnNetwork(&t, &layers, &source, features);
+	/* The network has learned below a linear hash layer; kernel values of what it makes of the pictures now are worth more. */
+	if (layers.suffix != NULL && TrainOptionsLearnsAgain(t.options, t.method, t.backbone->trained))
 	{
-		learner = LayersLearner(&layers, t.kernel != NULL ? source.dim : dim, bits, seed);
-		net = NetCreate(learner, &source, t.n_train, layers.pretrained_nodes,
-						t.backbone->trained ? PRETRAINED_FACTOR : 1.0, layers.features, t.options);
-		nn_graph_free(learner);
-		if (head_epochs > 0)
-		{
-			learner = LayersHead(dim, bits, seed);
-			NetHeadFirst(net, learner, features, head_epochs, t.options);
-			nn_graph_free(learner);
-		}
-		NetResume(net, Fingerprint(&t), dim);
-		problem.net = NetHash(net);
-	}
-	if (t.method->train(&problem, &head, &err) != EDDH_OK)
-		WorkerRaise(&err, NULL);
-	if (net == NULL)
-	{
-		EDDH_CHECK(hash_head_graph(&head, &learner, &err), &err, NULL);
-		net = NetCreate(learner, &source, t.n_train, INT_MAX, 0, NULL, t.options);
-		nn_graph_free(learner);
+		tuned = Tuned(&layers, net);
+		NetFree(net);
+		source = (NetSource){ .features = ComputeOnce(&t, tuned, &source, "compute features"), .dim = dim };
+		net = LearnHashLayer(&t, source, TrainOptionsHead(t.options, t.method), false);
 	}
 	Measure(&t, net);
-	Store(&t, &layers, Head(&t, NetGraph(net)));
+	head = JoinGraphs(t.kernel, NetGraph(net));
+	Store(&t, &layers, JoinGraphs(tuned, head));
 	NetFree(net);
 }

@@ -385,15 +385,15 @@ Condition(Net *net)
 }
 
 void
-NetHeadFirst(Net *net, const nn_graph *head, const float *features, int epochs, const TrainOptions *options)
+NetHeadFirst(Net *net, const nn_graph *head, const float *features, const TrainOptions *options)
 {
-	const hash_param *standard = TrainOptionsGeneral();
 	NetSource source = { .features = features, .dim = nn_graph_input_shape(head).count };
-	nn_sgd sgd = { .rate_first = standard[OPTION_RATE].standard, .rate_last = standard[OPTION_RATE_LAST].standard };
+	nn_sgd sgd = { .rate_first = options->value[OPTION_RATE], .rate_last = options->value[OPTION_RATE_LAST] };
 
-	(void) StartStage(&net->head, head, &source, net->n, (int) standard[OPTION_BATCH].standard, epochs, sgd, options);
+	net->head_epochs = (int) options->value[OPTION_EPOCHS];
+	(void) StartStage(&net->head, head, &source, net->n, (int) options->value[OPTION_BATCH], net->head_epochs, sgd,
+					  options);
 	Condition(net);
-	net->head_epochs = epochs;
 	net->now = &net->head;
 }
 

@@ -32,7 +32,7 @@ static const hash_param general[OPTION_COUNT + 1] = {
 	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL,
 						"passes over the pictures; an untrained backbone: 12, all of a trained one: 3", .whole = true },
 	[OPTION_HEAD_EPOCHS] = { "head_epochs", -1, -1, 1000000, NULL,
-							 "passes, before those, of the hash layer alone over the features of the backbone as it came, where that is trained and more than the hash layer learns; -1: 30",
+							 "where the backbone is trained and more than the hash layer learns: passes, before those, of the hash layer alone over the features as they came, and, with anchors, as many after; -1: 30",
 							 .whole = true },
 	[OPTION_BATCH] = { "batch", 128, 1, 4096, NULL, "pictures in a mini-batch; all of a trained backbone: 32",
 					   .whole = true },
@@ -206,10 +206,11 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("method %s learns from the features themselves and has no anchors", method->name)));
 	if (options->value[OPTION_HEAD] == HEAD_ANCHORS && method->needs_net &&
-		options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("anchors stand between fixed features and the hash layer: only that can be learned"),
-						errhint("Use train_layers \"hash\", which needs a backbone that is trained.")));
+		options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH && TrainOptionsHeadEpochs(options, backbone_trained) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("anchors stand between features and a hash layer that learns alone, which here it does not"),
+				 errhint("Use a backbone that is trained, and head_epochs other than 0.")));
 	return options;
 }
 
@@ -246,6 +247,27 @@ TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_trained)
 	return epochs < 0 ? HEAD_EPOCHS_STANDARD : epochs;
 }
 
+TrainOptions *
+TrainOptionsHead(const TrainOptions *options, const hash_method *method)
+{
+	TrainOptions *head = palloc(sizeof(TrainOptions));
+
+	*head = *options;
+	head->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
+	head->value[OPTION_EPOCHS] = TrainOptionsHeadEpochs(options, true);
+	for (int i = 0; i < lengthof(dependent); i++)
+		if (dependent[i] != OPTION_EPOCHS)
+			head->value[dependent[i]] = NAN;
+	Complete(head, method, true);
+	return head;
+}
+
+bool
+TrainOptionsLearnsAgain(const TrainOptions *options, const hash_method *method, bool backbone_trained)
+{
+	return TrainOptionsHeadEpochs(options, backbone_trained) > 0 && TrainOptionsAnchors(options, method) > 0;
+}
+
 /* Anchors where neither the user nor the method says how many. */
 #define ANCHORS_STANDARD 1000
 
@@ -256,9 +278,6 @@ TrainOptionsAnchors(const TrainOptions *options, const hash_method *method)
 	int anchors = (int) options->value[OPTION_ANCHORS];
 
 	if (head == HEAD_LINEAR || (head == HEAD_AUTO && method->anchors_standard == 0))
-		return 0;
-	/* A network that changes has no fixed features to draw anchors from. */
-	if (method->needs_net && options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH)
 		return 0;
 	if (anchors > 0)
 		return anchors;

@@ -61,6 +61,12 @@ extern TrainOptions *TrainOptionsRead(Datum options, const hash_method *method, 
 /* Passes of the hash layer alone before the network's; 0: none. */
 extern int TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_trained);
 
+/* Those of a hash layer that learns alone before a network does, or on what that has made of the pictures; valid while `options` is. */
+extern TrainOptions *TrainOptionsHead(const TrainOptions *options, const hash_method *method);
+
+/* Whether the hash layer learns once more, on anchors, when the network (fc, all) has learned. */
+extern bool TrainOptionsLearnsAgain(const TrainOptions *options, const hash_method *method, bool backbone_trained);
+
 /* Anchors before the hash layer; 0: none. */
 extern int TrainOptionsAnchors(const TrainOptions *options, const hash_method *method);
 
