@@ -43,7 +43,7 @@ enum
 
 static const hash_param params[] = {
 	[PARAM_VARIANT] = { "variant", HASH_EDDH_AUTO, 0, 0, "auto|h0|h1|h2",
-						"which reading of the paper's objective: h0 without P, h1 P for the labels, h2 P for the network; auto: h1 up to 13000 rows, h0 beyond" },
+						"which reading of the paper's objective: h0 without P, h1 P for the labels, h2 P for the network; auto: h0 beyond 13000 rows; up to there h2 where rows have several labels and the backbone is trained, else h1" },
 	[PARAM_BALANCE] = { "balance", BALANCE_AUTO, 0, 0, "auto|none|ratio|center",
 						"what is done about dissimilar pairs being more than similar ones; auto: center where rows have several labels and the backbone is trained, else ratio" },
 	[PARAM_LAMBDA] = { "lambda", WEIGHT_AUTOMATIC, WEIGHT_AUTOMATIC, 1e6, NULL,
@@ -106,8 +106,15 @@ discrete_weight(const training *t, int param, double trained)
 
 /*
  * With several labels a row, one frequent class can make nearly half of all pairs similar. The first direction of S is then whether a row has that class, and codes
- * spend themselves on it; centring takes it out.
+ * spend themselves on it. Two things help, both measured on trained backbones only (docs/METHODS.md): centring takes that direction out of S, and in h2 the
+ * network meets S through P alone, a target in which no direction outweighs the others.
  */
+static bool
+several_on_trained(const training *t)
+{
+	return t->problem->labels->single == NULL && t->problem->features != NULL;
+}
+
 static hash_balance
 balance(const training *t)
 {
@@ -115,8 +122,7 @@ balance(const training *t)
 
 	if (value != BALANCE_AUTO)
 		return (hash_balance) (value - BALANCE_GIVEN);
-	return t->problem->labels->single == NULL && t->problem->features != NULL ? HASH_BALANCE_CENTER
-																			  : HASH_BALANCE_RATIO;
+	return several_on_trained(t) ? HASH_BALANCE_CENTER : HASH_BALANCE_RATIO;
 }
 
 /* ---- Plan ---- */
@@ -143,7 +149,7 @@ plan(training *t, eddh_error *err)
 
 	t->variant = (hash_eddh_variant) value_of(t, PARAM_VARIANT);
 	if (t->variant == HASH_EDDH_AUTO)
-		t->variant = problem->rows <= PAPER_ROWS ? HASH_EDDH_H1 : HASH_EDDH_H0;
+		t->variant = problem->rows > PAPER_ROWS ? HASH_EDDH_H0 : several_on_trained(t) ? HASH_EDDH_H2 : HASH_EDDH_H1;
 	t->sample = value_of(t, PARAM_SAMPLE) == SAMPLE_AUTOMATIC
 					? hash_similarity_default_sample(problem->rows, problem->dim)
 					: (size_t) value_of(t, PARAM_SAMPLE);

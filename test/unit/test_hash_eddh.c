@@ -187,7 +187,7 @@ eddh_learns_in_every_variant(void **state)
 				 * is large where T is a sum of several codes.
 				 */
 				assert_true(t.seen.loss > 0 && t.seen.loss < t.seen.objective);
-				if (variants[v][1] != '2')
+				if (strcmp(variants[v], "h2") != 0 && !(strcmp(variants[v], "auto") == 0 && several))
 					assert_true(t.seen.loss > (several ? 0.3 : 0.6) * t.seen.objective);
 				assert_true(t.seen.disagree < 0.2);
 				assert_true(t.seen.balance < 0.5);
@@ -329,11 +329,11 @@ automatic_settings_are_those_named(void **state)
 	const struct
 	{
 		bool several, untrained;
-		const char *balance, *lambda, *gamma;
-	} cases[] = { { false, false, "ratio", "10", "100" },
-				  { true, false, "center", "10", "100" },
-				  { false, true, "ratio", "0.1", "0.1" },
-				  { true, true, "ratio", "0.1", "0.1" } };
+		const char *variant, *balance, *lambda, *gamma;
+	} cases[] = { { false, false, "h1", "ratio", "10", "100" },
+				  { true, false, "h2", "center", "10", "100" },
+				  { false, true, "h1", "ratio", "0.1", "0.1" },
+				  { true, true, "h1", "ratio", "0.1", "0.1" } };
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 	{
@@ -343,6 +343,7 @@ automatic_settings_are_those_named(void **state)
 
 		trained_make(&automatic, "eddh", cases[i].several, 1);
 		trained_make(&named, "eddh", cases[i].several, 1);
+		set_value(&named, "variant", cases[i].variant);
 		set_value(&named, "balance", cases[i].balance);
 		set_value(&named, "lambda", cases[i].lambda);
 		set_value(&named, "gamma", cases[i].gamma);
