@@ -245,7 +245,7 @@ precision (mAP) of pictures that training never saw, exact over ties. <code>adsh
 <h2>The paper's table</h2>
 <p class="soft">ImageNet-100, CNN-F, mAP@1000, as quoted to us: other pictures and another network, so only the order can be compared.</p>
 <table class="plain"><tr><th>method</th><th>16</th><th>32</th><th>48</th><th>64</th></tr>{paper}</table>
-<p class="soft">{html.escape(results.run)}</p>
+<p class="soft">{html.escape("; ".join(results.run))}</p>
 </main>
 </html>
 """

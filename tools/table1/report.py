@@ -12,7 +12,7 @@ import page
 class Results:
     """
     tables: (set, head) -> {(method, bits, measure): (mean, deviation, seeds)}; jobs: (set, head) -> (remarks, seconds); curves: (set, head) -> {(method, bits, curve):
-    [(step, value)]}; labels: (set, method, bits) -> [(pictures, mAP, deviation)]; chosen: (set, method) -> its better head; run: the command.
+    [(step, value)]}; labels: (set, method, bits) -> [(pictures, mAP, deviation)]; chosen: (set, method) -> its better head; run: the commands, more than one where a table was put together.
     """
 
     def __init__(self, folder):
@@ -26,7 +26,7 @@ class Results:
             self.curves[data, head].setdefault((method, int(bits), curve), []).append((int(step), float(value)))
         for data, method, bits, pictures, mean, deviation, _, _ in self.rows(folder / "labels.tsv"):
             self.labels.setdefault((data, method, int(bits)), []).append((int(pictures), float(mean), float(deviation or 0)))
-        self.run = next((row[0] for row in self.rows(folder / "run.tsv")), "")
+        self.run = [row[0] for row in self.rows(folder / "run.tsv")]
         self.add_better_heads()
         self.tables = dict(sorted(self.tables.items(), key=lambda item: item[0][0]))
 
@@ -57,7 +57,8 @@ def markdown(results):
               "frozen features (MobileNetV2, ImageNet, 1280 numbers) and their codes come from the stored head, for queries and database alike. `adsh` stands in",
               "for SDAH, which could not be identified. `orthohash`, `classifier` and `class_codes` are not in the paper's table. What is searched in includes what",
               "was learned from: where both numbers under a heading are equal, it is nothing else.", ""]
-    lines += [f"This run: `{results.run}`. What is smaller than the defaults of scripts/table1 was cut to save time.", ""]
+    lines += ["Run by " + ", then ".join(f"`{run}`" for run in results.run) + (": a set that stands twice has the later figures" if len(results.run) > 1 else "") +
+              ". What is smaller than the defaults of scripts/table1 was cut to save time.", ""]
     for key, cells in results.tables.items():
         bits = sorted({b for _, b, _ in cells})
         names = methods.in_order({m for m, _, _ in cells})
@@ -74,7 +75,7 @@ def markdown(results):
             value = lambda measure: cells[m, last, measure][0]
             lines.append(f"| {m} | " + " | ".join(row) + f" | {value('precision_radius_2'):.2f}, {value('empty_radius_2'):.2f} | {value('balance'):.2f} | {value('distinct_codes'):.0f} | {value('train_seconds'):.1f} |")
         lines += ["", f"The columns after mAP are at {bits[-1]} bits: 0 is the best balance; codes are the different ones in the database.", ""]
-    lines += ["## The paper's table", "", "ImageNet-100, CNN-F, mAP@1000 (as quoted to us; other pictures and another network, so only the order can be compared):", "",
+    lines += ["## The paper's table", "", "ImageNet-100, CNN-F, mAP@1000 (as quoted to us, three of its ten rows; other pictures and another network, so only the order can be compared):", "",
               "| method | 16 | 32 | 48 | 64 |", "|---|---|---|---|---|"]
     lines += [f"| {m} | " + " | ".join(f"{x:.3f}" for x in row) + " |" for m, row in methods.PAPER.items()]
     return "\n".join(lines) + "\n"
