@@ -9,6 +9,7 @@
 
 #define PAPER_ROWS       13000                /* up to here h1 with all columns is affordable: the scale of the paper */
 #define KEEP_BYTES       ((size_t) 200000000) /* S_hat at 8 bits is held up to this size (h1) */
+#define H2_BITS          32                   /* from here on auto may be h2: measured at 16 and at 32 to 64 */
 #define OUTER_MAX        50
 #define PULL_ROWS        4096 /* rows looked at for the scale of the gradient */
 #define SATURATED_FROM   0.99
@@ -43,7 +44,7 @@ enum
 
 static const hash_param params[] = {
 	[PARAM_VARIANT] = { "variant", HASH_EDDH_AUTO, 0, 0, "auto|h0|h1|h2",
-						"which reading of the paper's objective: h0 without P, h1 P for the labels, h2 P for the network; auto: h0 beyond 13000 rows; up to there h2 where rows have several labels and the backbone is trained, else h1" },
+						"which reading of the paper's objective: h0 without P, h1 P for the labels, h2 P for the network; auto: h0 beyond 13000 rows; up to there h2 for 32 bits and more where rows have several labels and the backbone is trained, else h1" },
 	[PARAM_BALANCE] = { "balance", BALANCE_AUTO, 0, 0, "auto|none|ratio|center",
 						"what is done about dissimilar pairs being more than similar ones; auto: center where rows have several labels and the backbone is trained, else ratio" },
 	[PARAM_LAMBDA] = { "lambda", WEIGHT_AUTOMATIC, WEIGHT_AUTOMATIC, 1e6, NULL,
@@ -107,12 +108,20 @@ discrete_weight(const training *t, int param, double trained)
 /*
  * With several labels a row, one frequent class can make nearly half of all pairs similar. The first direction of S is then whether a row has that class, and codes
  * spend themselves on it. Two things help, both measured on trained backbones only (docs/METHODS.md): centring takes that direction out of S, and in h2 the
- * network meets S through P alone, a target in which no direction outweighs the others.
+ * network meets S through P alone, a target in which no direction outweighs the others. Codes of 16 bits were better for the first and not for the second.
  */
 static bool
 several_on_trained(const training *t)
 {
 	return t->problem->labels->single == NULL && t->problem->features != NULL;
+}
+
+static hash_eddh_variant
+automatic_variant(const training *t)
+{
+	if (t->problem->rows > PAPER_ROWS)
+		return HASH_EDDH_H0;
+	return several_on_trained(t) && t->problem->bits >= H2_BITS ? HASH_EDDH_H2 : HASH_EDDH_H1;
 }
 
 static hash_balance
@@ -149,7 +158,7 @@ plan(training *t, eddh_error *err)
 
 	t->variant = (hash_eddh_variant) value_of(t, PARAM_VARIANT);
 	if (t->variant == HASH_EDDH_AUTO)
-		t->variant = problem->rows > PAPER_ROWS ? HASH_EDDH_H0 : several_on_trained(t) ? HASH_EDDH_H2 : HASH_EDDH_H1;
+		t->variant = automatic_variant(t);
 	t->sample = value_of(t, PARAM_SAMPLE) == SAMPLE_AUTOMATIC
 					? hash_similarity_default_sample(problem->rows, problem->dim)
 					: (size_t) value_of(t, PARAM_SAMPLE);

@@ -15,7 +15,7 @@
 
 #define ROWS    500
 #define DIM     24
-#define BITS    16
+#define BITS    32
 #define CLASSES 5
 #define BATCH   50
 
