@@ -453,9 +453,9 @@ run(training *t, eddh_error *err)
 
 	if (code != EDDH_OK)
 		return code;
-	/* The features once, for the visual similarity, and F in each round. */
+	/* The features once where none are given, for the visual similarity, and F in each round. */
 	if (problem->net->expect != NULL)
-		problem->net->expect(problem->net->ctx, 1 + t->outer);
+		problem->net->expect(problem->net->ctx, (problem->features == NULL) + t->outer);
 	t->codes = hash_alloc(problem->labels->classes, problem->bits, sizeof *t->codes);
 	if (t->codes == NULL)
 		return hash_no_memory(err, "class codes");

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "nn/pool.h"
 #include "nn/sgd.h"
@@ -415,6 +416,25 @@ check_finite(nn_trainer *trainer, size_t n, const uint32_t *rows, const float *v
 	return EDDH_OK;
 }
 
+static eddh_code
+check_batch(const nn_trainer *trainer, int n, eddh_error *err)
+{
+	if (trainer->n_runs == 0)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "no layer is left to learn: all %zu are frozen",
+						 trainer->graph->n_nodes);
+	if (n < 1 || n > trainer->max_batch)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "batch of %d in a trainer for 1 to %d", n, trainer->max_batch);
+	return EDDH_OK;
+}
+
+/* A task on all threads. */
+static eddh_code
+on_all(work *w, void (*task)(void *arg, int thread), eddh_error *err)
+{
+	nn_pool_run(w->trainer->pool, task, w);
+	return collect(w->trainer, err);
+}
+
 eddh_code
 nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg, nn_gradient gradient,
 				void *gradient_arg, const eddh_stop *stop, eddh_error *err)
@@ -430,28 +450,22 @@ nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch
 			   .stop = stop,
 			   .scale = 1.0f,
 			   .rate = nn_sgd_rate(&trainer->sgd, trainer->step) };
-	eddh_code code;
+	eddh_code code = check_batch(trainer, n, err);
 
-	if (trainer->n_runs == 0)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "no layer is left to learn: all %zu are frozen",
-						 trainer->graph->n_nodes);
-	if (n < 1 || n > trainer->max_batch)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "batch of %d in a trainer for 1 to %d", n, trainer->max_batch);
+	if (code != EDDH_OK)
+		return code;
 	atomic_store(&trainer->stopped, false);
 	if (poll_main(&w))
 		return eddh_fail(err, EDDH_STOPPED, "stopped");
-	nn_pool_run(trainer->pool, forward_task, &w);
-	code = collect(trainer, err);
+	code = on_all(&w, forward_task, err);
 	if (code == EDDH_OK)
 		code = check_finite(trainer, w.n, rows, trainer->u, "network output", err);
 	if (code == EDDH_OK)
 		code = gradient(gradient_arg, n, rows, trainer->u, trainer->du, err);
 	if (code == EDDH_OK)
 		code = check_finite(trainer, w.n, rows, trainer->du, "gradient", err);
-	if (code != EDDH_OK)
-		return code;
-	nn_pool_run(trainer->pool, backward_task, &w);
-	code = collect(trainer, err);
+	if (code == EDDH_OK)
+		code = on_all(&w, backward_task, err);
 	if (code != EDDH_OK)
 		return code;
 	if (trainer->sgd.clip_norm > 0.0)
@@ -470,6 +484,43 @@ nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch
 	nn_pool_run(trainer->pool, update_task, &w);
 	trainer->step++;
 	return EDDH_OK;
+}
+
+static double
+seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
+}
+
+eddh_code
+nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg, double *forward,
+					const eddh_stop *stop, eddh_error *err)
+{
+	work w = { .trainer = trainer,
+			   .plan = trainer->plan,
+			   .n = (size_t) (n > 0 ? n : 0),
+			   .outputs = trainer->outputs,
+			   .rows = rows,
+			   .fetch = fetch,
+			   .fetch_arg = fetch_arg,
+			   .out = trainer->u,
+			   .stop = stop };
+	eddh_code code = check_batch(trainer, n, err);
+	double begin = seconds_now();
+
+	if (code != EDDH_OK)
+		return code;
+	atomic_store(&trainer->stopped, false);
+	if (poll_main(&w))
+		return eddh_fail(err, EDDH_STOPPED, "stopped");
+	code = on_all(&w, forward_task, err);
+	*forward = seconds_now() - begin;
+	for (size_t i = 0; i < w.n * trainer->outputs; i++)
+		trainer->du[i] = 1.0f / (float) n;
+	return code == EDDH_OK ? on_all(&w, backward_task, err) : code;
 }
 
 /*

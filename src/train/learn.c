@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #define HOLDOUT_MAX  1000
 #define SPLIT_STREAM UINT64_C(0x73706c6974)
@@ -38,6 +39,7 @@ typedef struct Training
 	hash_labels *labels, *held_labels; /* NULL without labels */
 	nn_graph *kernel;                  /* features to kernel values; NULL: the hash layer sees the features */
 	int epochs;                        /* of the stages that are over */
+	bool features_are_most;            /* of the job's time: what comes after them does not see the network */
 	double quality;
 } Training;
 
@@ -151,15 +153,17 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 {
 	size_t n = t->n_train + t->n_held;
 	size_t dim = nn_graph_output_shape(graph).count;
-	size_t piece = Min(n, 512);
+	size_t piece = Min(n, 128);
 	Net *net = NetCreate(graph, source, piece, INT_MAX, 0, NULL, t->options);
 	Spool *spool;
 	float *out = AllocFloats(piece, dim);
+	TimestampTz begin;
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
 
 	spool = SpoolCreate();
 	MemoryContextSwitchTo(old);
 	WorkerPhase(phase, (int64) n);
+	begin = GetCurrentTimestamp();
 	for (size_t done = 0; done < n; done += piece)
 	{
 		size_t now = Min(piece, n - done);
@@ -171,6 +175,8 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 								errmsg("backbone \"%s\" gives values that are not finite", t->backbone->name)));
 		SpoolWrite(spool, out, now * dim * sizeof(float));
 		WorkerProgress((int64) (done + now));
+		if (t->features_are_most)
+			WorkerEta((double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC / (done + now) * (n - done - now));
 		WorkerTick();
 	}
 	pfree(out);
@@ -463,6 +469,7 @@ TrainRun(void)
 	if (layers.suffix == NULL)
 		t.options->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
 	source = pictures = (NetSource){ .data = t.data, .rows = t.rows };
+	t.features_are_most = t.method->needs_net && layers.suffix == NULL && t.backbone->trained;
 
 	/*
 	 * Features of the frozen backbone: what methods learn from, and EDDH's visual distances. An untrained backbone whose weights are learned has none worth

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "report.h"
+#include "train/forecast.h"
 #include "train/net.h"
 #include "train/replay.h"
 #include "train/worker.h"
@@ -12,6 +13,8 @@
 /* Streams of random numbers: 0..epochs-1 shuffle epochs. */
 #define FLIP_STREAM UINT64_C(0x666c6970)
 #define CROP_STREAM UINT64_C(0x63726f70)
+
+#define REHEARSE_FROM 50 /* mini-batches: two that teach nothing cost fewer too much */
 
 /* What learns, and from what. */
 typedef struct Stage
@@ -27,9 +30,9 @@ struct Net
 	Stage all;
 	Stage head; /* goes before, for head_epochs */
 	Stage *now;
-	int head_epochs;
-	float *mean, scale; /* the head's stage sees features less their mean, times scale */
-	int asked;          /* epochs the method has begun, recorded ones too */
+	int head_epochs, epochs; /* epochs: of the whole network */
+	float *mean, scale;      /* the head's stage sees features less their mean, times scale */
+	int asked;               /* epochs the method has begun, recorded ones too */
 	image_prep prep;
 	size_t n;
 	size_t outputs;
@@ -42,11 +45,13 @@ struct Net
 	uint64 steps_done, steps_total; /* of the whole network */
 	int passes_done, passes_total;  /* of forward over all pictures */
 	int passes_cheap;               /* of those done, over features */
-	TimestampTz begin;              /* of the first step or pass */
+	TimestampTz begin;              /* of the stage's first step or pass */
 	Replay *replay;                 /* NULL: without checkpoints */
 	ReplayState resumed;            /* what the next epoch begins with */
 	size_t feature_dim;
-	double pass; /* over all pictures, in steps */
+	double head_seconds; /* the hash layer has learned alone */
+	double pass_seconds; /* of a pass over all pictures; 0: unknown */
+	double rehearsed;    /* seconds of a mini-batch; 0: unknown */
 };
 
 static void
@@ -142,18 +147,43 @@ Gradient(void *arg, int n, const uint32_t *rows, const float *u, float *du, eddh
 	return code;
 }
 
-/* In pictures shown; what methods do besides steps and passes is in the time, so also in the estimate. One pass more is the job's end. */
-static void
-TellProgress(Net *net)
+static double
+SecondsSince(TimestampTz begin)
 {
-	double seconds = (double) (GetCurrentTimestamp() - net->begin) / USECS_PER_SEC;
-	double done = (double) net->steps_done + (net->passes_done - net->passes_cheap) * net->pass;
-	double left = (double) (net->steps_total - Min(net->steps_done, net->steps_total)) +
-				  (Max(net->passes_total - net->passes_done, 0) + 1) * net->pass;
+	return (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC;
+}
 
+static size_t
+Batches(const Net *net, const Stage *stage)
+{
+	return (net->n + stage->batch - 1) / stage->batch;
+}
+
+/* Of all that is to come; done: mini-batches of the epoch that runs. */
+static void
+TellProgress(Net *net, size_t done)
+{
+	double seconds = SecondsSince(net->begin);
+	Forecast f = { .steps_done = (double) net->steps_done,
+				   .steps_total = (double) net->steps_total,
+				   .passes_done = net->passes_done - net->passes_cheap,
+				   .passes_left = Max(net->passes_total - net->passes_done, 0),
+				   .batches = (double) net->n / net->all.batch,
+				   .rehearsed = net->rehearsed,
+				   .pass = net->pass_seconds };
+
+	if (net->now == &net->head)
+	{
+		f.head_done = (double) (net->epoch * Batches(net, &net->head) + done);
+		f.head_total = (double) (net->head_epochs * Batches(net, &net->head));
+		f.head_seconds = seconds;
+		/* Passes go with epochs, and those of this stage cost next to nothing. */
+		f.passes_left *= (double) net->epochs / (net->epochs + net->head_epochs - net->epoch);
+	}
+	else
+		f.seconds = seconds;
 	WorkerProgress((int64) (net->steps_done * net->all.batch));
-	if (done > 0)
-		WorkerEta(seconds / done * left);
+	WorkerEta(ForecastLeft(&f));
 }
 
 /* If it is time. */
@@ -241,7 +271,7 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 		if (code != EDDH_OK)
 			return code;
 		net->steps_done += net->now == &net->all;
-		TellProgress(net);
+		TellProgress(net, start / net->now->batch + 1);
 		code = Checkpoint(net, start + n, call.loss_sum, err);
 		if (code != EDDH_OK)
 			return code;
@@ -263,29 +293,34 @@ Outputs(Net *net, size_t first, size_t n, const char *tensor, float *out, eddh_e
 	return nn_trainer_outputs(net->now->trainer, n, net->order, Fetch, net, tensor, out, &WorkerStop, err);
 }
 
-static void
-CountPass(Net *net)
+/* A pass over all pictures; tensor as nn_trainer_outputs has it. */
+static eddh_code
+Pass(Net *net, ReplayKind kind, const char *tensor, size_t len, float *out, eddh_error *err)
 {
+	bool given, cheap = net->head_epochs > 0 && net->asked <= net->head_epochs;
+	eddh_code code = ReplayNext(net->replay, kind, out, len, &given, err);
+	TimestampTz begin;
+
+	Begin(net);
 	net->passes_done++;
-	net->passes_cheap += net->head_epochs > 0 && net->asked <= net->head_epochs;
+	net->passes_cheap += cheap;
+	if (code != EDDH_OK || given)
+		return code;
+	begin = GetCurrentTimestamp();
+	code = Outputs(net, 0, net->n, tensor, out, err);
+	if (!cheap)
+		net->pass_seconds = SecondsSince(begin);
+	if (code == EDDH_OK)
+		ReplayRecord(net->replay, kind, out, len);
+	return code;
 }
 
 static eddh_code
 AllOutputs(void *ctx, float *u, eddh_error *err)
 {
 	Net *net = ctx;
-	size_t len = sizeof(float) * net->n * net->outputs;
-	bool given;
-	eddh_code code = ReplayNext(net->replay, REPLAY_OUTPUTS, u, len, &given, err);
 
-	Begin(net);
-	CountPass(net);
-	if (code != EDDH_OK || given)
-		return code;
-	code = Outputs(net, 0, net->n, NULL, u, err);
-	if (code == EDDH_OK)
-		ReplayRecord(net->replay, REPLAY_OUTPUTS, u, len);
-	return code;
+	return Pass(net, REPLAY_OUTPUTS, NULL, sizeof(float) * net->n * net->outputs, u, err);
 }
 
 static eddh_code
@@ -294,20 +329,7 @@ AllFeatures(void *ctx, float *z, eddh_error *err)
 	Net *net = ctx;
 
 	if (net->features != NULL)
-	{
-		size_t len = sizeof(float) * net->n * net->feature_dim;
-		bool given;
-		eddh_code code = ReplayNext(net->replay, REPLAY_FEATURES, z, len, &given, err);
-
-		Begin(net);
-		CountPass(net);
-		if (code != EDDH_OK || given)
-			return code;
-		code = Outputs(net, 0, net->n, net->features, z, err);
-		if (code == EDDH_OK)
-			ReplayRecord(net->replay, REPLAY_FEATURES, z, len);
-		return code;
-	}
+		return Pass(net, REPLAY_FEATURES, net->features, sizeof(float) * net->n * net->feature_dim, z, err);
 	for (size_t i = 0; i < net->n; i++)
 		Fetch(net, i, z + i * net->all.source.dim);
 	return EDDH_OK;
@@ -363,8 +385,7 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 	net->order = MemoryContextAllocHuge(WorkerContext(), sizeof(uint32) * Max(n, 1));
 	net->steps_total = StartStage(&net->all, graph, source, n, (int) options->value[OPTION_BATCH],
 								  (int) options->value[OPTION_EPOCHS], sgd, options);
-	/* Backward costs twice what forward does. */
-	net->pass = ceil((double) n / net->all.batch) / 3;
+	net->epochs = (int) options->value[OPTION_EPOCHS];
 	return net;
 }
 
@@ -441,9 +462,35 @@ NetFree(Net *net)
 	pfree(net);
 }
 
+/* What a mini-batch of the whole network takes, which comes only after the hash layer's: the first one, which meets new memory, does not count. */
+static void
+Rehearse(Net *net)
+{
+	int n = (int) Min((size_t) net->all.batch, net->n);
+	eddh_error err;
+
+	for (int i = 0; i < n; i++)
+		net->order[i] = (uint32) i;
+	net->now = &net->all;
+	for (int i = 0; i < 2; i++)
+	{
+		TimestampTz begin = GetCurrentTimestamp();
+		double forward;
+
+		if (nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToTrain, net, &forward, &WorkerStop, &err) !=
+			EDDH_OK)
+			WorkerRaise(&err, NULL);
+		net->rehearsed = SecondsSince(begin);
+		net->pass_seconds = forward * (double) net->n / n;
+	}
+	net->now = &net->head;
+}
+
 const hash_net *
 NetHash(Net *net)
 {
+	if (net->now == &net->head && net->steps_total >= REHEARSE_FROM)
+		Rehearse(net);
 	WorkerPhase("learn", (int64) (net->steps_total * net->all.batch));
 	WorkerProgress((int64) (net->steps_done * net->all.batch));
 	return &net->hash;

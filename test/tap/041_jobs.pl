@@ -75,6 +75,15 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM eddh_models WHERE model = 
 is($node->safe_psql('postgres', "SELECT eddh_resume($long)"), $long, 'resumed');
 wait_for($node, 'postgres', "SELECT state = 'running' AND epoch >= 1 FROM eddh_jobs WHERE job = $long", 'it runs again');
 
+# The estimate counts all that is to come: while the hash layer learns alone, a hundred seconds perhaps, the network's own hours too.
+$node->safe_psql('postgres', q{SELECT eddh_import_backbone('learned', eddh_export_backbone('cnn-s'), '{"trained": true}')});
+my $all = $node->safe_psql('postgres', q{SELECT eddh_train('all', 'picture', 'image', 'label', 16, backbone => 'learned',
+	options => '{"train_layers": "all", "head_epochs": 100000, "epochs": 1000000, "threads": 1}')});
+wait_for($node, 'postgres', "SELECT eta IS NOT NULL OR state NOT IN ('queued', 'running') FROM eddh_jobs WHERE job = $all", 'an estimate while the hash layer learns alone');
+is($node->safe_psql('postgres', "SELECT done, eta > interval '1 hour' FROM eddh_jobs WHERE job = $all"), '0|t', 'of the whole job');
+$node->safe_psql('postgres', "SELECT eddh_cancel($all)");
+is($node->safe_psql('postgres', "SELECT eddh_wait($all)"), 'cancelled', 'cancelled');
+
 # SIGTERM ends it.
 $node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'eddh job'});
 fails_with($node, 'postgres', "SELECT eddh_wait($long)", '57P02', 'killed.*HINT.*eddh_resume', 'worker terminated');

@@ -217,6 +217,48 @@ same_threads_same_bits(void **state)
 	free(t);
 }
 
+/* A rehearsal, before the first step and between two, leaves no trace. */
+static void
+rehearsal_changes_nothing(void **state)
+{
+	toy *t = toy_new(6);
+	nn_sgd sgd = toy_sgd();
+	nn_trainer *trainer[2];
+	float *w[2];
+
+	sgd.clip_norm = 0.7;
+	for (int i = 0; i < 2; i++)
+	{
+		uint32_t rows[31];
+		eddh_error err;
+		double forward = -1.0;
+
+		trainer[i] = toy_trainer(2, 32, &sgd);
+		batch_rows(5, 31, rows);
+		for (int s = 0; s < 4; s++)
+		{
+			if (i == 1)
+				assert_int_equal(nn_trainer_rehearse(trainer[i], 31, rows, toy_fetch, t, &forward, NULL, &err),
+								 EDDH_OK);
+			steps(trainer[i], t, 1, 32);
+		}
+		assert_true(i == 0 || forward >= 0.0);
+		assert_int_equal(nn_trainer_rehearse(trainer[i], 33, rows, toy_fetch, t, &forward, NULL, &err),
+						 EDDH_BAD_ARGUMENT);
+		w[i] = weights_of(trainer[i]);
+	}
+	assert_int_equal(nn_trainer_get_state(trainer[0]).step, nn_trainer_get_state(trainer[1]).step);
+	assert_memory_equal(nn_trainer_get_state(trainer[0]).velocity, nn_trainer_get_state(trainer[1]).velocity,
+						nn_trainer_get_state(trainer[0]).count * sizeof(float));
+	assert_memory_equal(w[0], w[1], nn_graph_parameters(nn_trainer_graph(trainer[0])) * sizeof(float));
+	for (int i = 0; i < 2; i++)
+	{
+		nn_trainer_free(trainer[i]);
+		free(w[i]);
+	}
+	free(t);
+}
+
 /* However the batch is cut, it is the same gradient up to rounding. */
 static void
 threads_agree(void **state)
@@ -565,6 +607,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same_threads_same_bits),
+		cmocka_unit_test(rehearsal_changes_nothing),
 		cmocka_unit_test(threads_agree),
 		cmocka_unit_test(loss_falls),
 		cmocka_unit_test(step_follows_the_formula),

@@ -1,0 +1,48 @@
+/* forecast.c: see forecast.h. */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "train/forecast.h"
+
+/* Of a pass that was never measured, to the same number of mini-batches: backward costs at least twice what forward does. */
+#define PASS_SHARE (1.0 / 3)
+
+/* A rehearsal counts like so many mini-batches: the first ones alone may be slow by chance. */
+#define REHEARSED_WEIGHT 2
+
+/* Seconds of a mini-batch of the network. */
+static double
+StepSeconds(const Forecast *f)
+{
+	double seconds, done;
+
+	if (f->pass > 0)
+	{
+		seconds = Max(f->seconds - f->passes_done * f->pass, 0);
+		done = f->steps_done;
+	}
+	else
+	{
+		seconds = f->seconds;
+		done = f->steps_done + f->passes_done * f->batches * PASS_SHARE;
+	}
+	if (f->rehearsed > 0)
+	{
+		seconds += REHEARSED_WEIGHT * f->rehearsed;
+		done += REHEARSED_WEIGHT;
+	}
+	return done > 0 ? seconds / done : NAN;
+}
+
+double
+ForecastLeft(const Forecast *f)
+{
+	double step = StepSeconds(f);
+	double pass = f->pass > 0 ? f->pass : step * f->batches * PASS_SHARE;
+	double head = 0;
+
+	if (f->head_done < f->head_total)
+		head = f->head_done > 0 ? f->head_seconds / f->head_done * (f->head_total - f->head_done) : NAN;
+	return head + step * Max(f->steps_total - f->steps_done, 0) + pass * (f->passes_left + 1);
+}
