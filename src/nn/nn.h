@@ -178,9 +178,9 @@ typedef eddh_code (*nn_gradient)(void *arg, int n, const uint32_t *rows, const f
 extern eddh_code nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg,
 								 nn_gradient gradient, void *gradient_arg, const eddh_stop *stop, eddh_error *err);
 
-/* Forward and backward of a mini-batch as nn_trainer_step computes them, to see what they take; changes nothing. *forward: seconds of the first half. */
+/* Forward and backward of a mini-batch as nn_trainer_step computes them, for who wants to see what they take; changes nothing. */
 extern eddh_code nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg,
-									 double *forward, const eddh_stop *stop, eddh_error *err);
+									 const eddh_stop *stop, eddh_error *err);
 
 /* Forward over many rows in evaluation mode, on all threads: out is n x output count. tensor: NULL for the output, else a tensor's name. */
 extern eddh_code nn_trainer_outputs(nn_trainer *trainer, size_t n, const uint32_t *rows, nn_fetch fetch,

@@ -13,7 +13,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "nn/pool.h"
 #include "nn/sgd.h"
@@ -486,17 +485,8 @@ nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch
 	return EDDH_OK;
 }
 
-static double
-seconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
-}
-
 eddh_code
-nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg, double *forward,
+nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg,
 					const eddh_stop *stop, eddh_error *err)
 {
 	work w = { .trainer = trainer,
@@ -509,7 +499,6 @@ nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch f
 			   .out = trainer->u,
 			   .stop = stop };
 	eddh_code code = check_batch(trainer, n, err);
-	double begin = seconds_now();
 
 	if (code != EDDH_OK)
 		return code;
@@ -517,7 +506,6 @@ nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch f
 	if (poll_main(&w))
 		return eddh_fail(err, EDDH_STOPPED, "stopped");
 	code = on_all(&w, forward_task, err);
-	*forward = seconds_now() - begin;
 	for (size_t i = 0; i < w.n * trainer->outputs; i++)
 		trainer->du[i] = 1.0f / (float) n;
 	return code == EDDH_OK ? on_all(&w, backward_task, err) : code;

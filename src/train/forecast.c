@@ -42,7 +42,11 @@ ForecastLeft(const Forecast *f)
 	double pass = f->pass > 0 ? f->pass : step * f->batches * PASS_SHARE;
 	double head = 0;
 
-	if (f->head_done < f->head_total)
-		head = f->head_done > 0 ? f->head_seconds / f->head_done * (f->head_total - f->head_done) : NAN;
+	if (f->head_total > 0)
+	{
+		double left = f->head_total - f->head_done + (f->head_again ? f->head_total : 0);
+
+		head = f->head_done > 0 ? f->head_seconds / f->head_done * left : left > 0 ? NAN : 0;
+	}
 	return head + step * Max(f->steps_total - f->steps_done, 0) + pass * (f->passes_left + 1);
 }

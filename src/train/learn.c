@@ -429,6 +429,8 @@ LearnNetwork(Training *t, const Layers *layers, const NetSource *source, const f
 		NetHeadFirst(net, learner, features, TrainOptionsHead(t->options, t->method));
 		nn_graph_free(learner);
 	}
+	if (TrainOptionsLearnsAgain(t->options, t->method, t->backbone->trained))
+		NetHeadAgain(net);
 	NetResume(net, Fingerprint(t), dim);
 	problem.net = NetHash(net);
 	RunMethod(t, &problem, &head);

@@ -14,7 +14,7 @@
 #define FLIP_STREAM UINT64_C(0x666c6970)
 #define CROP_STREAM UINT64_C(0x63726f70)
 
-#define REHEARSE_FROM 50 /* mini-batches: two that teach nothing cost fewer too much */
+#define REHEARSE_FROM 50 /* mini-batches: three that teach nothing cost fewer too much */
 
 /* What learns, and from what. */
 typedef struct Stage
@@ -49,7 +49,8 @@ struct Net
 	Replay *replay;                 /* NULL: without checkpoints */
 	ReplayState resumed;            /* what the next epoch begins with */
 	size_t feature_dim;
-	double head_seconds; /* the hash layer has learned alone */
+	double head_seconds; /* the hash layer has learned alone; 0: not measured */
+	bool head_again;     /* and will once more */
 	double pass_seconds; /* of a pass over all pictures; 0: unknown */
 	double rehearsed;    /* seconds of a mini-batch; 0: unknown */
 };
@@ -172,6 +173,7 @@ TellProgress(Net *net, size_t done)
 				   .rehearsed = net->rehearsed,
 				   .pass = net->pass_seconds };
 
+	f.head_again = net->head_again;
 	if (net->now == &net->head)
 	{
 		f.head_done = (double) (net->epoch * Batches(net, &net->head) + done);
@@ -181,7 +183,12 @@ TellProgress(Net *net, size_t done)
 		f.passes_left *= (double) net->epochs / (net->epochs + net->head_epochs - net->epoch);
 	}
 	else
+	{
 		f.seconds = seconds;
+		if (net->head_seconds > 0)
+			f.head_done = f.head_total = (double) (net->head_epochs * Batches(net, &net->head));
+		f.head_seconds = net->head_seconds;
+	}
 	WorkerProgress((int64) (net->steps_done * net->all.batch));
 	WorkerEta(ForecastLeft(&f));
 }
@@ -225,6 +232,8 @@ JoinHead(Net *net)
 		b_to[k] = (float) (b[k] - shift);
 	}
 	net->now = &net->all;
+	if (net->begin != 0)
+		net->head_seconds = SecondsSince(net->begin);
 	net->begin = 0;
 }
 
@@ -418,6 +427,12 @@ NetHeadFirst(Net *net, const nn_graph *head, const float *features, const TrainO
 	net->now = &net->head;
 }
 
+void
+NetHeadAgain(Net *net)
+{
+	net->head_again = true;
+}
+
 /* Weights and velocities of a stage; returns how many pieces that are. */
 static int
 AddPieces(CheckpointPiece *pieces, const Stage *stage)
@@ -462,27 +477,29 @@ NetFree(Net *net)
 	pfree(net);
 }
 
-/* What a mini-batch of the whole network takes, which comes only after the hash layer's: the first one, which meets new memory, does not count. */
+/* What a mini-batch of the whole network takes, and a pass, which come only after the hash layer's: the first one, which meets new memory, does not count. */
 static void
 Rehearse(Net *net)
 {
 	int n = (int) Min((size_t) net->all.batch, net->n);
+	float *out = MemoryContextAllocHuge(WorkerContext(), sizeof(float) * n * net->outputs);
+	TimestampTz begin;
 	eddh_error err;
 
 	for (int i = 0; i < n; i++)
 		net->order[i] = (uint32) i;
 	net->now = &net->all;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 	{
-		TimestampTz begin = GetCurrentTimestamp();
-		double forward;
-
-		if (nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToTrain, net, &forward, &WorkerStop, &err) !=
-			EDDH_OK)
+		begin = GetCurrentTimestamp();
+		if (nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToTrain, net, &WorkerStop, &err) != EDDH_OK)
 			WorkerRaise(&err, NULL);
-		net->rehearsed = SecondsSince(begin);
-		net->pass_seconds = forward * (double) net->n / n;
+		net->rehearsed = i == 1 ? SecondsSince(begin) : Min(net->rehearsed, SecondsSince(begin));
 	}
+	begin = GetCurrentTimestamp();
+	NetOutputs(net, 0, n, out);
+	net->pass_seconds = SecondsSince(begin) * (double) net->n / n;
+	pfree(out);
 	net->now = &net->head;
 }
 

@@ -32,6 +32,9 @@ extern Net *NetCreate(const nn_graph *graph, const NetSource *source, size_t n, 
  */
 extern void NetHeadFirst(Net *net, const nn_graph *head, const float *features, const TrainOptions *options);
 
+/* For the estimate of the end: after the network its hash layer will learn alone once more. */
+extern void NetHeadAgain(Net *net);
+
 /*
  * Keeps checkpoints of this network from now on, and goes on from the job's last one if that is of a training with the same fingerprint. feature_dim: of
  * hash_net.features. To be called before the method begins.

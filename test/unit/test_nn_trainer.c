@@ -231,20 +231,16 @@ rehearsal_changes_nothing(void **state)
 	{
 		uint32_t rows[31];
 		eddh_error err;
-		double forward = -1.0;
 
 		trainer[i] = toy_trainer(2, 32, &sgd);
 		batch_rows(5, 31, rows);
 		for (int s = 0; s < 4; s++)
 		{
 			if (i == 1)
-				assert_int_equal(nn_trainer_rehearse(trainer[i], 31, rows, toy_fetch, t, &forward, NULL, &err),
-								 EDDH_OK);
+				assert_int_equal(nn_trainer_rehearse(trainer[i], 31, rows, toy_fetch, t, NULL, &err), EDDH_OK);
 			steps(trainer[i], t, 1, 32);
 		}
-		assert_true(i == 0 || forward >= 0.0);
-		assert_int_equal(nn_trainer_rehearse(trainer[i], 33, rows, toy_fetch, t, &forward, NULL, &err),
-						 EDDH_BAD_ARGUMENT);
+		assert_int_equal(nn_trainer_rehearse(trainer[i], 33, rows, toy_fetch, t, NULL, &err), EDDH_BAD_ARGUMENT);
 		w[i] = weights_of(trainer[i]);
 	}
 	assert_int_equal(nn_trainer_get_state(trainer[0]).step, nn_trainer_get_state(trainer[1]).step);
