@@ -170,10 +170,10 @@ TellProgress(Net *net, size_t done)
 				   .passes_done = net->passes_done - net->passes_cheap,
 				   .passes_left = Max(net->passes_total - net->passes_done, 0),
 				   .batches = (double) net->n / net->all.batch,
+				   .head_again = net->head_again,
 				   .rehearsed = net->rehearsed,
 				   .pass = net->pass_seconds };
 
-	f.head_again = net->head_again;
 	if (net->now == &net->head)
 	{
 		f.head_done = (double) (net->epoch * Batches(net, &net->head) + done);
@@ -477,7 +477,7 @@ NetFree(Net *net)
 	pfree(net);
 }
 
-/* What a mini-batch of the whole network takes, and a pass, which come only after the hash layer's: the first one, which meets new memory, does not count. */
+/* What a mini-batch of the whole network takes, and a pass, which come only after the hash layer's: the first of each, which meets new memory, does not count. */
 static void
 Rehearse(Net *net)
 {
@@ -496,9 +496,12 @@ Rehearse(Net *net)
 			WorkerRaise(&err, NULL);
 		net->rehearsed = i == 1 ? SecondsSince(begin) : Min(net->rehearsed, SecondsSince(begin));
 	}
-	begin = GetCurrentTimestamp();
-	NetOutputs(net, 0, n, out);
-	net->pass_seconds = SecondsSince(begin) * (double) net->n / n;
+	for (int i = 0; i < 2; i++)
+	{
+		begin = GetCurrentTimestamp();
+		NetOutputs(net, 0, n, out);
+		net->pass_seconds = SecondsSince(begin) * (double) net->n / n;
+	}
 	pfree(out);
 	net->now = &net->head;
 }
