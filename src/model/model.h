@@ -135,7 +135,7 @@ extern ModelEncoder *ModelEncoderCreateForBackbone(const ModelBackbone *backbone
 
 /*
  * For jobs, whose process may have threads: decoding and network on so many of them, by ModelEncoderRunPictures alone, up to ModelEncoderMaxBatch
- * pictures at once. The outputs do not depend on the number of threads.
+ * pictures at once. The outputs depend on the number of threads, and on what else is in the batch, by rounding alone.
  */
 extern ModelEncoder *ModelEncoderCreateThreaded(const ModelInfo *model, int threads);
 
