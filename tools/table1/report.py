@@ -57,7 +57,7 @@ def markdown(results):
               "frozen features (MobileNetV2, ImageNet, 1280 numbers) and their codes come from the stored head, for queries and database alike. `adsh` stands in",
               "for SDAH, which could not be identified. `orthohash`, `classifier` and `class_codes` are not in the paper's table. What is searched in includes what",
               "was learned from: where both numbers under a heading are equal, it is nothing else.", ""]
-    lines += ["Run by " + ", then ".join(f"`{run}`" for run in results.run) + (": a set that stands twice has the later figures" if len(results.run) > 1 else "") +
+    lines += ["Run by " + ", then ".join(f"`{run}`" for run in results.run) + ("; a set's figures are those of the last that names it" if len(results.run) > 1 else "") +
               ". What is smaller than the defaults of scripts/table1 was cut to save time.", ""]
     for key, cells in results.tables.items():
         bits = sorted({b for _, b, _ in cells})
