@@ -68,7 +68,7 @@ IS 'the state of a job as far as its worker is alive: queued or running without 
 CREATE VIEW eddh_jobs WITH (security_barrier) AS
 SELECT j.job, j.kind, j.model, pg_catalog.pg_get_userbyid(j.owner) AS owner, s.state, j.phase, j.done, j.total, j.epoch, j.loss, j.quality,
 	   j.skipped, j.skipped_example, j.submitted, j.started, j.finished,
-	   CASE WHEN s.state = 'running' THEN
+	   CASE WHEN s.state = 'running' AND j.eta IS NOT NULL THEN
 		pg_catalog.date_trunc('second', greatest(j.eta OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp(), '0'::pg_catalog.interval)) END AS eta,
 	   CASE WHEN s.state = 'failed' THEN coalesce(j.error, 'the server was restarted or the worker was killed') END AS error,
 	   j.remarks, j.images::pg_catalog.regclass AS images, j.method, j.backbone, j.bits, j.options
