@@ -27,6 +27,8 @@ VARIANTS = [
     ("balance ratio", "eddh", {"balance": "ratio"}),
     ("balance center", "eddh", {"balance": "center"}),
     ("h0", "eddh", {"variant": "h0"}),
+    ("h1", "eddh", {"variant": "h1"}),
+    ("h1, balance ratio", "eddh", {"variant": "h1", "balance": "ratio"}),
     ("h2", "eddh", {"variant": "h2"}),
     ("start random", "eddh", {"start": "random"}),
     ("3 rounds", "eddh", {"outer": 3}),
@@ -34,7 +36,8 @@ VARIANTS = [
     ("S, labels alone", "eddh", {"similarity": "labels"}),
     ("linear", "eddh", LINEAR),
     ("linear, decay 0.05", "eddh", {**LINEAR, "weight_decay": 0.05}),
-    ("linear, balance ratio", "eddh", {**LINEAR, "balance": "ratio"}),
+    ("linear, h1", "eddh", {**LINEAR, "variant": "h1"}),
+    ("linear, h1, balance ratio", "eddh", {**LINEAR, "variant": "h1", "balance": "ratio"}),
     ("linear, gamma 10", "eddh", {**LINEAR, "gamma": 10}),
     *((f"{method}, {head['head']}", method, head) for method in ("sdh", "ksh", "cnnh", "dph", "class_codes") for head in (LINEAR, ANCHORS)),
 ]
