@@ -150,7 +150,7 @@ Complete(TrainOptions *options, const hash_method *method, bool backbone_trained
 {
 	double *value = options->value;
 	bool all = method->needs_net && value[OPTION_TRAIN_LAYERS] == TRAIN_ALL, tuned = all && backbone_trained,
-		 layer = value[OPTION_TRAIN_LAYERS] == TRAIN_HASH;
+		 few = value[OPTION_TRAIN_LAYERS] != TRAIN_ALL; /* fc as hash, which it is for a backbone without such layers */
 
 	if (isnan(value[OPTION_KERNEL_WIDTH]))
 		value[OPTION_KERNEL_WIDTH] =
@@ -162,9 +162,9 @@ Complete(TrainOptions *options, const hash_method *method, bool backbone_trained
 	if (isnan(value[OPTION_BATCH]))
 		value[OPTION_BATCH] = tuned ? 32 : general[OPTION_BATCH].standard;
 	if (isnan(value[OPTION_RATE]))
-		value[OPTION_RATE] = tuned                                ? 0.01
-							 : layer && method->rate_standard > 0 ? method->rate_standard
-																  : general[OPTION_RATE].standard;
+		value[OPTION_RATE] = tuned                              ? 0.01
+							 : few && method->rate_standard > 0 ? method->rate_standard
+																: general[OPTION_RATE].standard;
 	if (isnan(value[OPTION_RATE_LAST]))
 		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
 }
@@ -255,9 +255,8 @@ TrainOptionsHead(const TrainOptions *options, const hash_method *method)
 	*head = *options;
 	head->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
 	head->value[OPTION_EPOCHS] = TrainOptionsHeadEpochs(options, true);
-	for (int i = 0; i < lengthof(dependent); i++)
-		if (dependent[i] != OPTION_EPOCHS)
-			head->value[dependent[i]] = NAN;
+	/* What was given for these was meant for the network. */
+	head->value[OPTION_BATCH] = head->value[OPTION_RATE] = head->value[OPTION_RATE_LAST] = NAN;
 	Complete(head, method, true);
 	return head;
 }

@@ -58,7 +58,7 @@ extern const hash_param *TrainOptionsGeneral(void);
  */
 extern TrainOptions *TrainOptionsRead(Datum options, const hash_method *method, bool backbone_trained);
 
-/* Passes of the hash layer alone before the network's; 0: none. */
+/* Passes of the hash layer alone before the network's, and, with anchors, as many after; 0: none. */
 extern int TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_trained);
 
 /* Those of a hash layer that learns alone before a network does, or on what that has made of the pictures; valid while `options` is. */
@@ -67,7 +67,7 @@ extern TrainOptions *TrainOptionsHead(const TrainOptions *options, const hash_me
 /* Whether the hash layer learns once more, on anchors, when the network (fc, all) has learned. */
 extern bool TrainOptionsLearnsAgain(const TrainOptions *options, const hash_method *method, bool backbone_trained);
 
-/* Anchors before the hash layer; 0: none. */
+/* Anchors before a hash layer that learns alone; 0: none. */
 extern int TrainOptionsAnchors(const TrainOptions *options, const hash_method *method);
 
 /* All of them, defaults included, as a jsonb object: what the job and the model keep. Reading it again gives the same values. */

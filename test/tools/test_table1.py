@@ -135,8 +135,10 @@ class Table1(unittest.TestCase):
             self.assertEqual(rank, place)
             self.assertAlmostEqual(total, sum(by_set) / len(by_set))
             self.assertAlmostEqual(by_set[0], sum(quality("caltech51", head, method, b) for b in BITS for head in [self.results().chosen["caltech51", method]]) / len(BITS), places=3)
-        tied = means.summary({"a": {"eddh": [0.5, 0.7], "sdh": [0.5, 0.6], "itq": [0.1, 0.1]}})
+        tied = means.summary({"a": {"eddh": [(0.5, 0), (0.7, 0)], "sdh": [(0.5, 0), (0.6, 0)], "itq": [(0.1, 0), (0.1, 0)]}})
         self.assertEqual([tied[m][2] for m in ("eddh", "sdh", "itq")], [1.25, 1.75, 3])
+        rows = {"eddh": [(0.5, 0.01), (0.7, 0.01)], "sdh": [(0.45, 0.02), (0.71, 0.02)], "itq": [(0.1, 0.3), (0.1, 0)]}
+        self.assertEqual(list(means.leads(rows)), ["+0.050 sdh (± 0.020) *", "-0.010 sdh (± 0.020)"])
 
     def test_what_was_not_measured_is_left_out(self):
         text = page.page(self.results(curves=False))
