@@ -45,8 +45,9 @@ SELECT m.model, count(*) FROM eddh_models AS m,
 -- With a rate of nothing, the whole network is what its hash layer learned alone: the loss stays where it was. Then that layer learns again, as it does on frozen features.
 SELECT eddh_train('still', 'model_picture', 'image', 'kind', 16, backbone => 'network',
 	options => '{"train_layers": "all", "epochs": 1, "rate": 1e-9, "head_epochs": 6, "kernel_width": 0.5, "outer": 1, "holdout": 0, "threads": 1}') AS still \gset
+SELECT eddh_wait(:still);
 SELECT eddh_train('frozen', 'model_picture', 'image', 'kind', 16, backbone => 'network', options => '{"epochs": 6, "kernel_width": 0.5, "outer": 1, "holdout": 0, "threads": 1}') AS frozen \gset
-SELECT eddh_wait(:still), eddh_wait(:frozen);
+SELECT eddh_wait(:frozen);
 SELECT abs(max(value) FILTER (WHERE epoch = 7) / max(value) FILTER (WHERE epoch = 6) - 1) < 0.1 AS same, max(value) FILTER (WHERE epoch = 6) / max(value) FILTER (WHERE epoch = 1) < 0.8 AS learned
 FROM eddh_job_log WHERE job = :still AND measure = 'loss';
 SELECT count(*) AS passes, bool_and(abs(s.value / f.value - 1) < 0.01) AS same
