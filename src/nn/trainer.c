@@ -415,17 +415,6 @@ check_finite(nn_trainer *trainer, size_t n, const uint32_t *rows, const float *v
 	return EDDH_OK;
 }
 
-static eddh_code
-check_batch(const nn_trainer *trainer, int n, eddh_error *err)
-{
-	if (trainer->n_runs == 0)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "no layer is left to learn: all %zu are frozen",
-						 trainer->graph->n_nodes);
-	if (n < 1 || n > trainer->max_batch)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "batch of %d in a trainer for 1 to %d", n, trainer->max_batch);
-	return EDDH_OK;
-}
-
 /* A task on all threads. */
 static eddh_code
 on_all(work *w, void (*task)(void *arg, int thread), eddh_error *err)
@@ -434,29 +423,40 @@ on_all(work *w, void (*task)(void *arg, int thread), eddh_error *err)
 	return collect(w->trainer, err);
 }
 
+/* A mini-batch forward: what a step and its rehearsal begin with. *w: for the tasks that follow. */
+static eddh_code
+run_batch(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg, const eddh_stop *stop,
+		  work *w, eddh_error *err)
+{
+	*w = (work){ .trainer = trainer,
+				 .plan = trainer->plan,
+				 .n = (size_t) (n > 0 ? n : 0),
+				 .outputs = trainer->outputs,
+				 .rows = rows,
+				 .fetch = fetch,
+				 .fetch_arg = fetch_arg,
+				 .out = trainer->u,
+				 .stop = stop,
+				 .scale = 1.0f,
+				 .rate = nn_sgd_rate(&trainer->sgd, trainer->step) };
+	if (trainer->n_runs == 0)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "no layer is left to learn: all %zu are frozen",
+						 trainer->graph->n_nodes);
+	if (n < 1 || n > trainer->max_batch)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "batch of %d in a trainer for 1 to %d", n, trainer->max_batch);
+	atomic_store(&trainer->stopped, false);
+	if (poll_main(w))
+		return eddh_fail(err, EDDH_STOPPED, "stopped");
+	return on_all(w, forward_task, err);
+}
+
 eddh_code
 nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg, nn_gradient gradient,
 				void *gradient_arg, const eddh_stop *stop, eddh_error *err)
 {
-	work w = { .trainer = trainer,
-			   .plan = trainer->plan,
-			   .n = (size_t) (n > 0 ? n : 0),
-			   .outputs = trainer->outputs,
-			   .rows = rows,
-			   .fetch = fetch,
-			   .fetch_arg = fetch_arg,
-			   .out = trainer->u,
-			   .stop = stop,
-			   .scale = 1.0f,
-			   .rate = nn_sgd_rate(&trainer->sgd, trainer->step) };
-	eddh_code code = check_batch(trainer, n, err);
+	work w;
+	eddh_code code = run_batch(trainer, n, rows, fetch, fetch_arg, stop, &w, err);
 
-	if (code != EDDH_OK)
-		return code;
-	atomic_store(&trainer->stopped, false);
-	if (poll_main(&w))
-		return eddh_fail(err, EDDH_STOPPED, "stopped");
-	code = on_all(&w, forward_task, err);
 	if (code == EDDH_OK)
 		code = check_finite(trainer, w.n, rows, trainer->u, "network output", err);
 	if (code == EDDH_OK)
@@ -489,26 +489,14 @@ eddh_code
 nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg,
 					const eddh_stop *stop, eddh_error *err)
 {
-	work w = { .trainer = trainer,
-			   .plan = trainer->plan,
-			   .n = (size_t) (n > 0 ? n : 0),
-			   .outputs = trainer->outputs,
-			   .rows = rows,
-			   .fetch = fetch,
-			   .fetch_arg = fetch_arg,
-			   .out = trainer->u,
-			   .stop = stop };
-	eddh_code code = check_batch(trainer, n, err);
+	work w;
+	eddh_code code = run_batch(trainer, n, rows, fetch, fetch_arg, stop, &w, err);
 
 	if (code != EDDH_OK)
 		return code;
-	atomic_store(&trainer->stopped, false);
-	if (poll_main(&w))
-		return eddh_fail(err, EDDH_STOPPED, "stopped");
-	code = on_all(&w, forward_task, err);
 	for (size_t i = 0; i < w.n * trainer->outputs; i++)
 		trainer->du[i] = 1.0f / (float) n;
-	return code == EDDH_OK ? on_all(&w, backward_task, err) : code;
+	return on_all(&w, backward_task, err);
 }
 
 /*

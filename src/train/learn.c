@@ -426,11 +426,10 @@ LearnNetwork(Training *t, const Layers *layers, const NetSource *source, const f
 	if (head_epochs > 0)
 	{
 		learner = LayersHead(dim, problem.bits, problem.seed);
-		NetHeadFirst(net, learner, features, TrainOptionsHead(t->options, t->method));
+		NetHeadFirst(net, learner, features, TrainOptionsLearnsAgain(t->options, t->method, t->backbone->trained),
+					 TrainOptionsHead(t->options, t->method));
 		nn_graph_free(learner);
 	}
-	if (TrainOptionsLearnsAgain(t->options, t->method, t->backbone->trained))
-		NetHeadAgain(net);
 	NetResume(net, Fingerprint(t), dim);
 	problem.net = NetHash(net);
 	RunMethod(t, &problem, &head);
@@ -492,7 +491,7 @@ TrainRun(void)
 	else
 		net = LearnNetwork(&t, &layers, &source, features);
 	/* The network has learned below a linear hash layer; kernel values of what it makes of the pictures now are worth more. */
-	if (layers.suffix != NULL && TrainOptionsLearnsAgain(t.options, t.method, t.backbone->trained))
+	if (TrainOptionsLearnsAgain(t.options, t.method, t.backbone->trained))
 	{
 		tuned = Tuned(&layers, net);
 		NetFree(net);

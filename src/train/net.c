@@ -1,6 +1,7 @@
 /* net.c: mini-batches for hashing methods. */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "report.h"
@@ -415,22 +416,17 @@ Condition(Net *net)
 }
 
 void
-NetHeadFirst(Net *net, const nn_graph *head, const float *features, const TrainOptions *options)
+NetHeadFirst(Net *net, const nn_graph *head, const float *features, bool again, const TrainOptions *options)
 {
 	NetSource source = { .features = features, .dim = nn_graph_input_shape(head).count };
 	nn_sgd sgd = { .rate_first = options->value[OPTION_RATE], .rate_last = options->value[OPTION_RATE_LAST] };
 
 	net->head_epochs = (int) options->value[OPTION_EPOCHS];
+	net->head_again = again;
 	(void) StartStage(&net->head, head, &source, net->n, (int) options->value[OPTION_BATCH], net->head_epochs, sgd,
 					  options);
 	Condition(net);
 	net->now = &net->head;
-}
-
-void
-NetHeadAgain(Net *net)
-{
-	net->head_again = true;
 }
 
 /* Weights and velocities of a stage; returns how many pieces that are. */
@@ -483,6 +479,7 @@ Rehearse(Net *net)
 {
 	int n = (int) Min((size_t) net->all.batch, net->n);
 	float *out = MemoryContextAllocHuge(WorkerContext(), sizeof(float) * n * net->outputs);
+	double seconds = DBL_MAX;
 	TimestampTz begin;
 	eddh_error err;
 
@@ -494,8 +491,11 @@ Rehearse(Net *net)
 		begin = GetCurrentTimestamp();
 		if (nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToTrain, net, &WorkerStop, &err) != EDDH_OK)
 			WorkerRaise(&err, NULL);
-		net->rehearsed = i == 1 ? SecondsSince(begin) : Min(net->rehearsed, SecondsSince(begin));
+		/* The first finds its memory new. */
+		if (i > 0)
+			seconds = Min(seconds, SecondsSince(begin));
 	}
+	net->rehearsed = seconds;
 	for (int i = 0; i < 2; i++)
 	{
 		begin = GetCurrentTimestamp();

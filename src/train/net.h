@@ -28,12 +28,11 @@ extern Net *NetCreate(const nn_graph *graph, const NetSource *source, size_t n, 
 /*
  * Before the network learns, its hash layer does, alone, on features given for each sample: those of the network's part before that layer, as it begins.
  * Layers that know nothing yet would else shake those that have learned. head (copied): the hash layer as it begins, whose weights are the last of the
- * network's. options: TrainOptionsHead. To be called before NetResume.
+ * network's. again: it will learn alone once more after the network, which counts for the estimate of the end. options: TrainOptionsHead. To be called
+ * before NetResume.
  */
-extern void NetHeadFirst(Net *net, const nn_graph *head, const float *features, const TrainOptions *options);
-
-/* For the estimate of the end: after the network its hash layer will learn alone once more. */
-extern void NetHeadAgain(Net *net);
+extern void NetHeadFirst(Net *net, const nn_graph *head, const float *features, bool again,
+						 const TrainOptions *options);
 
 /*
  * Keeps checkpoints of this network from now on, and goes on from the job's last one if that is of a training with the same fingerprint. feature_dim: of

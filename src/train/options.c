@@ -149,8 +149,7 @@ static void
 Complete(TrainOptions *options, const hash_method *method, bool backbone_trained)
 {
 	double *value = options->value;
-	bool all = method->needs_net && value[OPTION_TRAIN_LAYERS] == TRAIN_ALL, tuned = all && backbone_trained,
-		 few = value[OPTION_TRAIN_LAYERS] != TRAIN_ALL; /* fc as hash, which it is for a backbone without such layers */
+	bool all = method->needs_net && value[OPTION_TRAIN_LAYERS] == TRAIN_ALL, tuned = all && backbone_trained;
 
 	if (isnan(value[OPTION_KERNEL_WIDTH]))
 		value[OPTION_KERNEL_WIDTH] =
@@ -161,10 +160,11 @@ Complete(TrainOptions *options, const hash_method *method, bool backbone_trained
 																		: general[OPTION_EPOCHS].standard;
 	if (isnan(value[OPTION_BATCH]))
 		value[OPTION_BATCH] = tuned ? 32 : general[OPTION_BATCH].standard;
+	/* fc as hash, which it is for a backbone without such layers. */
 	if (isnan(value[OPTION_RATE]))
-		value[OPTION_RATE] = tuned                              ? 0.01
-							 : few && method->rate_standard > 0 ? method->rate_standard
-																: general[OPTION_RATE].standard;
+		value[OPTION_RATE] = tuned                               ? 0.01
+							 : !all && method->rate_standard > 0 ? method->rate_standard
+																 : general[OPTION_RATE].standard;
 	if (isnan(value[OPTION_RATE_LAST]))
 		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
 }
