@@ -42,13 +42,13 @@ kernel(int64_t num, int64_t den)
 	return (5 * squared - cubed - 8 * t * one * one + 4 * one * one * one) / 2 / (1 << 24);
 }
 
-/* Inputs under the kernel of one output position, at most. */
-static size_t
+/* Room for the weights of one output position: inputs whose centres lie inside its kernel, at most, and even. */
+static uint32_t
 under_kernel(uint32_t in, uint32_t out)
 {
-	size_t room = (size_t) (4 * (uint64_t) (in > out ? in : out) / out) + 3;
+	uint64_t most = (4 * (uint64_t) (in > out ? in : out) + out - 1) / out;
 
-	return room < in ? room : in;
+	return (uint32_t) ((most < in ? most : in) + 1) / 2 * 2;
 }
 
 /*
@@ -61,27 +61,26 @@ static eddh_code
 axis_create(image_axis *a, uint32_t in, uint32_t out, uint32_t first, uint32_t n, eddh_error *err)
 {
 	int64_t den = 2 * (int64_t) (in > out ? in : out);
-	size_t room = under_kernel(in, out);
-	size_t used = 0;
+	uint32_t taps = under_kernel(in, out);
 	int64_t *raw;
 
 	a->n = n;
 	a->start = malloc(n * sizeof(*a->start));
 	a->count = malloc(n * sizeof(*a->count));
-	a->offset = malloc(n * sizeof(*a->offset));
-	a->weight = malloc(n * room * sizeof(*a->weight)); /* n <= 1024, room <= 10^6 */
-	raw = malloc(room * sizeof(*raw));
-	if (a->start == NULL || a->count == NULL || a->offset == NULL || a->weight == NULL || raw == NULL)
+	a->taps = taps;
+	a->weight = calloc((size_t) n * taps, sizeof(*a->weight)); /* n <= 1024, taps <= 10^6 */
+	raw = malloc(taps * sizeof(*raw));
+	if (a->start == NULL || a->count == NULL || a->weight == NULL || raw == NULL)
 	{
 		free(raw);
-		return eddh_fail(err, EDDH_NO_MEMORY, "out of memory for %zu weights", (size_t) n * room);
+		return eddh_fail(err, EDDH_NO_MEMORY, "out of memory for %zu weights", (size_t) n * taps);
 	}
 
 	for (uint32_t k = 0; k < n; k++)
 	{
 		int64_t centre = (2 * (int64_t) (first + k) + 1) * in;
-		int64_t from = floor_div(centre - 2 * den, 2 * (int64_t) out);
-		int64_t to = floor_div(centre + 2 * den, 2 * (int64_t) out) + 1;
+		int64_t from = floor_div(centre - 2 * den + out, 2 * (int64_t) out);
+		int64_t to = -floor_div(-(centre + 2 * den - out), 2 * (int64_t) out);
 		int64_t total = 0, sum = 0, before = 0;
 
 		if (from < 0)
@@ -102,13 +101,11 @@ axis_create(image_axis *a, uint32_t in, uint32_t out, uint32_t first, uint32_t n
 
 			sum += raw[j - from];
 			rounded = floor_div(sum * (2 << IMAGE_WEIGHT_BITS) + total, 2 * total);
-			a->weight[used + (size_t) (j - from)] = (int16_t) (rounded - before);
+			a->weight[(size_t) k * taps + (size_t) (j - from)] = (int16_t) (rounded - before);
 			before = rounded;
 		}
 		a->start[k] = (uint32_t) from;
 		a->count[k] = (uint32_t) (to - from);
-		a->offset[k] = used;
-		used += (size_t) (to - from);
 	}
 	free(raw);
 	return EDDH_OK;
@@ -119,7 +116,6 @@ axis_free(image_axis *a)
 {
 	free(a->start);
 	free(a->count);
-	free(a->offset);
 	free(a->weight);
 }
 
@@ -127,9 +123,10 @@ uint64_t
 image_resampler_memory(const image_plan *plan, uint32_t in_width, uint32_t in_height)
 {
 	uint64_t size = (uint64_t) plan->size;
-	uint64_t weights = size * (under_kernel(in_width, plan->width) + under_kernel(in_height, plan->height));
+	uint32_t taps = under_kernel(in_width, plan->width);
+	uint64_t weights = size * ((uint64_t) taps + under_kernel(in_height, plan->height));
 
-	return image_row_room(in_width) + size * 3 * sizeof(int16_t) + size * size * 3 * sizeof(int32_t) +
+	return image_row_room(in_width, taps) + size * 3 * sizeof(int16_t) + size * size * 3 * sizeof(int32_t) +
 		   weights * sizeof(int16_t);
 }
 
@@ -149,7 +146,7 @@ image_resampler_create(const image_plan *plan, uint32_t in_width, uint32_t in_he
 	r->in_height = in_height;
 	r->middle = malloc((size_t) size * 3 * sizeof(*r->middle));
 	r->sums = calloc((size_t) size * size * 3, sizeof(*r->sums));
-	r->room = malloc(image_row_room(in_width)); /* in_width <= 10^6 */
+	r->room = malloc(image_row_room(in_width, under_kernel(in_width, plan->width))); /* in_width <= 10^6 */
 	if (r->room == NULL)
 		code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory for a row of %u pixels", in_width);
 	else if (r->middle == NULL || r->sums == NULL)
@@ -199,7 +196,8 @@ image_resampler_add_row(image_resampler *r, const uint8_t *rgb)
 			image_row_across(&r->horizontal, rgb, r->in_width, r->room, r->middle);
 		resampled = true;
 		if (y - v->start[i] < v->count[i])
-			image_row_add(r->sums + i * row_len, r->middle, v->weight[v->offset[i] + (y - v->start[i])], row_len);
+			image_row_add(r->sums + i * row_len, r->middle, v->weight[(size_t) i * v->taps + (y - v->start[i])],
+						  row_len);
 	}
 }
 

@@ -16,7 +16,7 @@ image_row_across_plain(const image_axis *a, const uint8_t *rgb, int16_t *out)
 
 	for (uint32_t i = 0; i < a->n; i++)
 	{
-		const int16_t *weight = a->weight + a->offset[i];
+		const int16_t *weight = a->weight + (size_t) i * a->taps;
 		const uint8_t *in = rgb + (size_t) a->start[i] * 3;
 		uint32_t count = a->count[i];
 		int32_t red = half, green = half, blue = half;
@@ -54,26 +54,26 @@ image_row_finish_plain(const int32_t *sums, uint8_t *out, size_t n)
 #ifdef __SSE2__
 
 size_t
-image_row_room(uint32_t width)
+image_row_room(uint32_t width, uint32_t taps)
 {
-	return (size_t) width * sizeof(__m128i);
+	return ((size_t) width + taps) * sizeof(__m128i);
 }
 
-/* Pixel k of a row beside its right neighbour, channel by channel, as 16-bit numbers: r r' g g' b b' - -. Multiplied with a pair of weights at once. */
+/*
+ * Pixel k of a row beside its right neighbour, channel by channel, as 16-bit numbers: r r' g g' b b' - -. Multiplied with a pair of weights at once. Beyond the row
+ * stand zeros, for taps that weigh nothing.
+ */
 static void
-pair_row(const uint8_t *rgb, uint32_t width, __m128i *pairs)
+pair_row(const uint8_t *rgb, uint32_t width, uint32_t taps, __m128i *pairs)
 {
 	const __m128i zero = _mm_setzero_si128();
-
 	uint32_t k = 0;
 
-	for (; k + 2 < width; k++) /* the fourth byte is the next pixel's, and falls into the unused lane */
+	for (; k + 2 < width; k++) /* eight bytes; the last two fall into the unused lane */
 	{
-		int32_t here, next;
+		__m128i here = _mm_loadl_epi64((const __m128i *) (rgb + (size_t) k * 3));
 
-		memcpy(&here, rgb + (size_t) k * 3, sizeof(here));
-		memcpy(&next, rgb + (size_t) k * 3 + 3, sizeof(next));
-		pairs[k] = _mm_unpacklo_epi8(_mm_unpacklo_epi8(_mm_cvtsi32_si128(here), _mm_cvtsi32_si128(next)), zero);
+		pairs[k] = _mm_unpacklo_epi8(_mm_unpacklo_epi8(here, _mm_srli_epi64(here, 24)), zero);
 	}
 	for (; k < width; k++)
 	{
@@ -84,6 +84,8 @@ pair_row(const uint8_t *rgb, uint32_t width, __m128i *pairs)
 
 		pairs[k] = _mm_unpacklo_epi8(_mm_unpacklo_epi8(here, next), zero);
 	}
+	for (; k < width + taps; k++)
+		pairs[k] = zero;
 }
 
 /* Two weights that are neighbours in memory, for every channel. */
@@ -96,32 +98,41 @@ weight_pair(const int16_t *weight)
 	return _mm_set1_epi32(both);
 }
 
-void
-image_row_across(const image_axis *a, const uint8_t *rgb, uint32_t width, void *room, int16_t *out)
+/* Inlined for each number of taps that pictures near the wanted size have: the loop over them unrolls. */
+static inline __attribute__((always_inline)) void
+across(const image_axis *a, const __m128i *pairs, uint32_t taps, int16_t *out)
 {
 	const __m128i half = _mm_set1_epi32(1 << (SHIFT - 1));
-	__m128i *pairs = room;
+	const int16_t *weight = a->weight;
 
-	pair_row(rgb, width, pairs);
-	for (uint32_t i = 0; i < a->n; i++, out += 3)
+	for (uint32_t i = 0; i < a->n; i++, out += 3, weight += taps)
 	{
-		const int16_t *weight = a->weight + a->offset[i];
 		const __m128i *in = pairs + a->start[i];
-		uint32_t count = a->count[i];
 		__m128i sum = half;
 		int32_t two;
-		uint32_t k = 0;
 
-		for (; k + 1 < count; k += 2)
+		for (uint32_t k = 0; k < taps; k += 2)
 			sum = _mm_add_epi32(sum, _mm_madd_epi16(in[k], weight_pair(weight + k)));
-		if (k < count)
-			sum = _mm_add_epi32(sum, _mm_madd_epi16(in[k], _mm_set1_epi32((uint16_t) weight[k])));
 		sum = _mm_srai_epi32(sum, SHIFT);
 		sum = _mm_packs_epi32(sum, sum);
 		two = _mm_cvtsi128_si32(sum);
 		memcpy(out, &two, sizeof(two));
 		out[2] = (int16_t) _mm_extract_epi16(sum, 2);
 	}
+}
+
+void
+image_row_across(const image_axis *a, const uint8_t *rgb, uint32_t width, void *room, int16_t *out)
+{
+	pair_row(rgb, width, a->taps, room);
+	if (a->taps == 4)
+		across(a, room, 4, out);
+	else if (a->taps == 6)
+		across(a, room, 6, out);
+	else if (a->taps == 8)
+		across(a, room, 8, out);
+	else
+		across(a, room, a->taps, out);
 }
 
 void
@@ -168,7 +179,7 @@ image_row_finish(const int32_t *sums, uint8_t *out, size_t n)
 #else
 
 size_t
-image_row_room(uint32_t width)
+image_row_room(uint32_t width, uint32_t taps)
 {
 	return 1;
 }

@@ -19,12 +19,12 @@ typedef struct image_axis
 	uint32_t n;
 	uint32_t *start; /* first input */
 	uint32_t *count; /* of inputs; > 0 */
-	size_t *offset;  /* of its first weight */
-	int16_t *weight;
+	uint32_t taps;   /* even, no less than any count: one length for all, which processors predict */
+	int16_t *weight; /* n x taps; zero from count on */
 } image_axis;
 
-/* Bytes that image_row_across needs for a row of `width` pixels, aligned as malloc does. */
-extern size_t image_row_room(uint32_t width);
+/* Bytes that image_row_across needs for a row of `width` pixels and as many taps, aligned as malloc does. */
+extern size_t image_row_room(uint32_t width, uint32_t taps);
 
 /* A row of `width` pixels to a->n of them, with IMAGE_MIDDLE_BITS of fraction. */
 extern void image_row_across(const image_axis *a, const uint8_t *rgb, uint32_t width, void *room, int16_t *out);

@@ -22,29 +22,27 @@ random_row(eddh_rng *rng, size_t n)
 	return row;
 }
 
-/* An axis over `width` inputs with any counts; weights as a kernel has them, some negative, their sum 1, or the largest there can be. */
+/* An axis over `width` inputs with any counts up to `most`; weights as a kernel has them, some negative, their sum 1, or the largest there can be. */
 static image_axis
-random_axis(eddh_rng *rng, uint32_t width)
+random_axis(eddh_rng *rng, uint32_t width, uint32_t most)
 {
-	image_axis a = { .n = (uint32_t) pick(rng, 1, 40) };
-	size_t used = 0;
+	image_axis a = { .n = (uint32_t) pick(rng, 1, 40), .taps = (most + 1) / 2 * 2 };
 
 	a.start = make_alloc(a.n * sizeof(*a.start));
 	a.count = make_alloc(a.n * sizeof(*a.count));
-	a.offset = make_alloc(a.n * sizeof(*a.offset));
-	a.weight = make_alloc((size_t) a.n * width * sizeof(*a.weight));
+	a.weight = make_alloc((size_t) a.n * a.taps * sizeof(*a.weight));
+	memset(a.weight, 0, (size_t) a.n * a.taps * sizeof(*a.weight));
 	for (uint32_t i = 0; i < a.n; i++)
 	{
 		int left = 1 << IMAGE_WEIGHT_BITS;
 
-		a.count[i] = (uint32_t) pick(rng, 1, (int) width);
+		a.count[i] = (uint32_t) pick(rng, 1, (int) most);
 		a.start[i] = (uint32_t) pick(rng, 0, (int) (width - a.count[i]));
-		a.offset[i] = used;
 		for (uint32_t k = 0; k < a.count[i]; k++)
 		{
 			int w = k == a.count[i] - 1 ? left : pick(rng, -1500, 6000) / (int) (1 + a.count[i] / 4);
 
-			a.weight[used++] = (int16_t) w;
+			a.weight[(size_t) i * a.taps + k] = (int16_t) w;
 			left -= w;
 		}
 	}
@@ -61,8 +59,8 @@ across(void **state)
 	{
 		uint32_t width = (uint32_t) pick(&rng, 1, i % 10 == 0 ? 300 : 20);
 		uint8_t *rgb = random_row(&rng, (size_t) width * 3);
-		image_axis a = random_axis(&rng, width);
-		void *room = make_alloc(image_row_room(width));
+		image_axis a = random_axis(&rng, width, (uint32_t) pick(&rng, 1, (int) width));
+		void *room = make_alloc(image_row_room(width, a.taps));
 		int16_t *got = make_alloc(3 * a.n * sizeof(*got));
 		int16_t *want = make_alloc(3 * a.n * sizeof(*want));
 
@@ -75,7 +73,6 @@ across(void **state)
 		free(want);
 		free(a.start);
 		free(a.count);
-		free(a.offset);
 		free(a.weight);
 	}
 }
