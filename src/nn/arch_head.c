@@ -1,6 +1,8 @@
-/* arch_head.c: layers that stand between features and a hash layer. */
+/* arch_head.c: layers that stand between features and a hash layer, and how one of them joins it. */
+#include "nn/gemm.h"
 #include "nn/graph.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static eddh_code
@@ -150,4 +152,78 @@ nn_graph_function(size_t inputs, const char *op, nn_graph **out, eddh_error *err
 	}
 	*out = graph;
 	return EDDH_OK;
+}
+
+/* The dense node that alone makes what the dense node at the end reads; NULL: there is none. */
+static const nn_node *
+dense_before_end(const nn_graph *graph)
+{
+	const nn_node *last, *before;
+	uint32_t producer;
+
+	if (graph->n_nodes < 2)
+		return NULL;
+	last = &graph->nodes[graph->n_nodes - 1]; /* nodes are in topological order and all lead to the output */
+	if (last->op != NN_OP_DENSE)
+		return NULL;
+	producer = nn_node_input(graph, last, 0)->producer;
+	if (producer == NN_NO_TENSOR)
+		return NULL;
+	before = &graph->nodes[producer];
+	/* Over the last of several dimensions a layer is applied many times. */
+	if (before->op != NN_OP_DENSE || nn_node_input(graph, before, 0)->ndim != 1)
+		return NULL;
+	for (size_t i = 0; i < graph->n_edges; i++)
+		if (graph->edges[i] == before->output && i != last->first_edge)
+			return NULL;
+	return before;
+}
+
+/* last after first as one layer. */
+static eddh_code
+multiply_dense(const nn_graph *graph, const nn_node *first, const nn_node *last, nn_graph **out, eddh_error *err)
+{
+	size_t k = (size_t) last->k, m = (size_t) first->k, d = (size_t) nn_node_input(graph, first, 0)->count;
+	const float *w1 = graph->weights + first->w, *w2 = graph->weights + last->w;
+	float *w = calloc(k * d + k, sizeof(*w)), *b = w + k * d;
+	eddh_code code;
+
+	if (w == NULL)
+		return eddh_fail(err, EDDH_NO_MEMORY, "out of memory for a layer from %zu to %zu numbers", d, k);
+	nn_gemm(false, false, k, d, m, 1, w2, m, w1, d, 0, w, d);
+	if (last->b_count > 0)
+		memcpy(b, graph->weights + last->b, k * sizeof(*b));
+	if (first->b_count > 0)
+		nn_gemv(false, k, m, w2, m, graph->weights + first->b, 1, b);
+	code = nn_graph_dense(d, k, 0, w, b, out, err);
+	free(w);
+	return code;
+}
+
+eddh_code
+nn_graph_fold_end(const nn_graph *graph, nn_graph **out, eddh_error *err)
+{
+	const nn_node *first = dense_before_end(graph), *last = graph->nodes + graph->n_nodes - 1;
+	const nn_tensor *from;
+	nn_graph *prefix, *layer;
+	eddh_code code;
+
+	*out = NULL;
+	if (first == NULL || nn_node_input(graph, first, 0)->count * (uint64_t) last->k >= first->w_count + last->w_count)
+		return nn_graph_copy(graph, out, err);
+	if ((code = multiply_dense(graph, first, last, &layer, err)) != EDDH_OK)
+		return code;
+	from = nn_node_input(graph, first, 0);
+	if (from->producer == NN_NO_TENSOR)
+	{
+		*out = layer;
+		return EDDH_OK;
+	}
+	if ((code = nn_graph_cut(graph, nn_graph_string(graph, from->name), &prefix, NULL, err)) == EDDH_OK)
+	{
+		code = nn_graph_join(prefix, layer, out, err);
+		nn_graph_free(prefix);
+	}
+	nn_graph_free(layer);
+	return code;
 }

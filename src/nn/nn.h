@@ -94,6 +94,12 @@ extern eddh_code nn_graph_affine(size_t inputs, const float *shift, float scale,
 /* One layer without weights; op is "Sin" or "Softmax" (over all inputs). */
 extern eddh_code nn_graph_function(size_t inputs, const char *op, nn_graph **out, eddh_error *err);
 
+/*
+ * A copy in which a dense layer at the end that follows directly on another has taken that one in, W2 (W1 x + b1) + b2 = (W2 W1) x + (W2 b1 + b2), if the one has
+ * fewer weights than the two; else a copy. Outputs agree but for rounding.
+ */
+extern eddh_code nn_graph_fold_end(const nn_graph *graph, nn_graph **out, eddh_error *err);
+
 /* ---- ONNX (onnx_walk.c, onnx_read.c, onnx_write.c) ---- */
 
 typedef struct nn_limits

@@ -204,7 +204,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 	NetSource source = { .features = c->features, .dim = c->dim };
 	TimestampTz begin = GetCurrentTimestamp();
 	KernelValues values = { .n = n };
-	nn_graph *kernel, *learned, *joined;
+	nn_graph *kernel, *learned, *stored;
 	hash_head head = { 0 };
 	eddh_error err;
 
@@ -237,17 +237,16 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 		EDDH_CHECK(hash_head_graph(&head, &learned, &err), &err, NULL);
 		hash_head_clear(&head);
 	}
+	stored = LayersStored(kernel, learned);
+	nn_graph_free(learned);
 	if (kernel != NULL)
 	{
-		EDDH_CHECK(nn_graph_join(kernel, learned, &joined, &err), &err, NULL);
 		nn_graph_free(kernel);
-		nn_graph_free(learned);
-		learned = joined;
 		pfree(values.values);
 	}
 	hash_labels_free(labels);
 	*seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC;
-	return learned;
+	return stored;
 }
 
 static void

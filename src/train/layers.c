@@ -148,3 +148,20 @@ LayersKernel(const hash_method *method, const TrainOptions *options, size_t n_tr
 	nn_graph_free(conditioned);
 	return joined;
 }
+
+nn_graph *
+LayersStored(const nn_graph *kernel, const nn_graph *learned)
+{
+	nn_graph *joined, *stored;
+	eddh_error err;
+
+	if (kernel == NULL)
+	{
+		EDDH_CHECK(nn_graph_copy(learned, &stored, &err), &err, NULL);
+		return stored;
+	}
+	EDDH_CHECK(nn_graph_join(kernel, learned, &joined, &err), &err, NULL);
+	EDDH_CHECK(nn_graph_fold_end(joined, &stored, &err), &err, NULL);
+	nn_graph_free(joined);
+	return stored;
+}

@@ -39,4 +39,7 @@ typedef const float *(*LayersApply)(void *arg, const nn_graph *graph, const NetS
 extern nn_graph *LayersKernel(const hash_method *method, const TrainOptions *options, size_t n_train, NetSource *source,
 							  LayersApply apply, void *arg);
 
+/* From features to bits, as it is stored: what was learned behind the kernel (NULL: none), with the layer that only conditions kernel values folded into it. The caller's. */
+extern nn_graph *LayersStored(const nn_graph *kernel, const nn_graph *learned);
+
 #endif /* EDDH_TRAIN_LAYERS_H */

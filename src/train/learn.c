@@ -425,9 +425,11 @@ LearnNetwork(Training *t, const Layers *layers, const NetSource *source, const f
 	nn_graph_free(learner);
 	if (head_epochs > 0)
 	{
+		bool again = TrainOptionsLearnsAgain(t->options, t->method, t->backbone->trained);
+		double anchors = Min(t->n_train, TrainOptionsAnchors(t->options, t->method));
+
 		learner = LayersHead(dim, problem.bits, problem.seed);
-		NetHeadFirst(net, learner, features, TrainOptionsLearnsAgain(t->options, t->method, t->backbone->trained),
-					 TrainOptionsHead(t->options, t->method));
+		NetHeadFirst(net, learner, features, again ? anchors / dim : 0, TrainOptionsHead(t->options, t->method));
 		nn_graph_free(learner);
 	}
 	NetResume(net, Fingerprint(t), dim);
@@ -456,7 +458,6 @@ TrainRun(void)
 	Layers layers;
 	NetSource pictures, source;
 	const float *features = NULL;
-	const nn_graph *head;
 	nn_graph *tuned = NULL;
 	Net *net;
 
@@ -499,7 +500,6 @@ TrainRun(void)
 		net = LearnHashLayer(&t, source, TrainOptionsHead(t.options, t.method), false);
 	}
 	Measure(&t, net);
-	head = JoinGraphs(t.kernel, NetGraph(net));
-	Store(&t, &layers, JoinGraphs(tuned, head));
+	Store(&t, &layers, JoinGraphs(tuned, LayersStored(t.kernel, NetGraph(net))));
 	NetFree(net);
 }

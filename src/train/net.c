@@ -51,7 +51,7 @@ struct Net
 	ReplayState resumed;            /* what the next epoch begins with */
 	size_t feature_dim;
 	double head_seconds; /* the hash layer has learned alone; 0: not measured */
-	bool head_again;     /* and will once more */
+	double head_again;   /* and will once more, at this times the cost; 0: it will not */
 	double pass_seconds; /* of a pass over all pictures; 0: unknown */
 	double rehearsed;    /* seconds of a mini-batch; 0: unknown */
 };
@@ -203,6 +203,7 @@ Checkpoint(Net *net, size_t start, double loss_sum, eddh_error *err)
 						  .start = start,
 						  .loss_sum = loss_sum,
 						  .elapsed = GetCurrentTimestamp() - net->begin,
+						  .head_seconds = net->head_seconds,
 						  .epoch = net->epoch };
 
 	return ReplayTick(net->replay, &state, err);
@@ -416,7 +417,7 @@ Condition(Net *net)
 }
 
 void
-NetHeadFirst(Net *net, const nn_graph *head, const float *features, bool again, const TrainOptions *options)
+NetHeadFirst(Net *net, const nn_graph *head, const float *features, double again, const TrainOptions *options)
 {
 	NetSource source = { .features = features, .dim = nn_graph_input_shape(head).count };
 	nn_sgd sgd = { .rate_first = options->value[OPTION_RATE], .rate_last = options->value[OPTION_RATE_LAST] };
@@ -458,6 +459,7 @@ NetResume(Net *net, uint64 fingerprint, size_t feature_dim)
 	nn_trainer_set_step(net->now->trainer, net->resumed.trainer_step);
 	net->epoch = net->resumed.epoch;
 	net->steps_done = net->resumed.steps_done;
+	net->head_seconds = net->resumed.head_seconds;
 	WorkerRemark("goes on from a checkpoint, after " UINT64_FORMAT " of " UINT64_FORMAT " mini-batches",
 				 net->steps_done, net->steps_total);
 }

@@ -24,9 +24,10 @@ typedef struct ReplayState
 	uint64 fingerprint; /* of everything the training depends on: a checkpoint of another is of no use */
 	uint64 trainer_step;
 	uint64 steps_done;
-	uint64 start;    /* in the epoch that is not finished: samples shown */
-	double loss_sum; /* of those */
-	int64 elapsed;   /* microseconds of learning */
+	uint64 start;        /* in the epoch that is not finished: samples shown */
+	double loss_sum;     /* of those */
+	int64 elapsed;       /* microseconds of learning */
+	double head_seconds; /* the hash layer had learned alone, before; 0: not yet */
 	int32 epoch;
 	int32 n_records;
 } ReplayState;

@@ -215,13 +215,19 @@ TellCost(int64 rows, int64 bytes, int bits, const ModelBackbone *backbone, const
 	double threads = options->value[OPTION_THREADS];
 	double n = (double) rows;
 	double pixels = 3.0 * backbone->prep.size * backbone->prep.size;
-	double disk = n * pixels + (backbone->trained || !all ? n * backbone->features * sizeof(float) : 0);
+	bool alone = !method->needs_net || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH ||
+				 TrainOptionsLearnsAgain(options, method, backbone->trained);
+	/* Numbers that the hash layer sees; kernel values lie on disk twice, as they come and conditioned. */
+	double anchors = alone ? Min(n, TrainOptionsAnchors(options, method)) : 0;
+	double inputs = anchors > 0 ? anchors : backbone->features;
+	double disk = n * (pixels + (backbone->trained || !all ? backbone->features * sizeof(float) : 0) +
+					   2 * anchors * sizeof(float));
 	double memory = 30e6 + 4.0 * (double) backbone->parameters * (all ? 2 + threads : 1) + n * bits * 16.0 +
 					(all ? n * backbone->features * sizeof(float) : 0);
 	double passes = all ? 4.5 * options->value[OPTION_EPOCHS] : 1;
 	double seconds = 1 + (double) bytes * SECONDS_A_BYTE +
 					 n * (2e-9 * pixels + (double) backbone->macs * passes / (MACS_A_SECOND * threads)) +
-					 n * options->value[OPTION_EPOCHS] * bits * backbone->features * 3 / MACS_A_SECOND;
+					 n * options->value[OPTION_EPOCHS] * bits * inputs * 3 / MACS_A_SECOND;
 
 	ereport(NOTICE, (errmsg("training on " INT64_FORMAT " pictures begins when this transaction commits", rows),
 					 errdetail("It takes about %s of memory, %s of temporary disk space and, roughly, %s.",

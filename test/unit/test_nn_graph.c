@@ -291,6 +291,67 @@ join_renames_flattens_and_refuses(void **state)
 	nn_graph_free(twice);
 }
 
+/* Dense layers 6 to 5 to 4: the second takes in the first, also behind another layer, but not where two read the first or it would grow. */
+static void
+end_takes_in_the_layer_before(void **state)
+{
+	float x[6 * 3];
+	nn_graph *wide, *narrow, *both, *kernel, *behind, *folded;
+	eddh_error err;
+
+	for (int i = 0; i < 18; i++)
+		x[i] = (float) (i % 7) - 3;
+	expect_ok(nn_graph_dense(6, 5, 1, NULL, NULL, &wide, &err), &err);
+	expect_ok(nn_graph_dense(5, 4, 2, NULL, NULL, &narrow, &err), &err);
+	expect_ok(nn_graph_join(wide, narrow, &both, &err), &err);
+	expect_ok(nn_graph_rbf(6, 3, x, 0.1, &kernel, &err), &err);
+	for (int behind_kernel = 0; behind_kernel < 2; behind_kernel++)
+	{
+		float *want, *got;
+
+		if (behind_kernel)
+		{
+			nn_graph_free(wide);
+			nn_graph_free(both);
+			expect_ok(nn_graph_dense(3, 5, 1, NULL, NULL, &wide, &err), &err);
+			expect_ok(nn_graph_join(kernel, wide, &behind, &err), &err);
+			expect_ok(nn_graph_join(behind, narrow, &both, &err), &err);
+			nn_graph_free(behind);
+		}
+		expect_ok(nn_graph_fold_end(both, &folded, &err), &err);
+		assert_int_equal(nn_graph_parameters(folded),
+						 behind_kernel ? nn_graph_parameters(kernel) + 3 * 4 + 4 : 6 * 4 + 4);
+		want = run(both, 3, false, 3, x);
+		got = run(folded, 3, false, 3, x);
+		for (int i = 0; i < 12; i++)
+			assert_true(fabsf(want[i] - got[i]) <= 1e-6f);
+		free(want);
+		free(got);
+		nn_graph_free(folded);
+	}
+	nn_graph_free(both);
+	/* 4 to 1 to 4 would be 16 weights of 8. */
+	nn_graph_free(wide);
+	nn_graph_free(narrow);
+	expect_ok(nn_graph_dense(4, 1, 1, NULL, NULL, &wide, &err), &err);
+	expect_ok(nn_graph_dense(1, 4, 2, NULL, NULL, &narrow, &err), &err);
+	expect_ok(nn_graph_join(wide, narrow, &both, &err), &err);
+	expect_ok(nn_graph_fold_end(both, &folded, &err), &err);
+	assert_int_equal(nn_graph_parameters(folded), nn_graph_parameters(both));
+	nn_graph_free(folded);
+	nn_graph_free(both);
+	/* A single layer, and the kernel's own dense layer behind a Concat, stay as they are. */
+	expect_ok(nn_graph_fold_end(wide, &folded, &err), &err);
+	assert_int_equal(nn_graph_parameters(folded), nn_graph_parameters(wide));
+	nn_graph_free(folded);
+	expect_ok(nn_graph_fold_end(kernel, &folded, &err), &err);
+	assert_int_equal(nn_graph_parameters(folded), nn_graph_parameters(kernel));
+	nn_graph_free(folded);
+	nn_graph_free(wide);
+	nn_graph_free(narrow);
+	nn_graph_free(kernel);
+}
+
 /* Cutting at the input or the output leaves an empty side, which copies. */
 static void
 empty_network_copies(void **state)
@@ -360,6 +421,7 @@ main(void)
 		cmocka_unit_test(cut_and_join_equal_the_whole),
 		cmocka_unit_test(prefix_gives_the_inner_tensor),
 		cmocka_unit_test(join_renames_flattens_and_refuses),
+		cmocka_unit_test(end_takes_in_the_layer_before),
 		cmocka_unit_test(empty_network_copies),
 		cmocka_unit_test(metadata_is_replaced_and_listed),
 	};
