@@ -49,3 +49,10 @@ load_set() {
 		python3 -B tools/table1/rows.py "${archive[$set]}" "$most" "$skip" | sql -c "COPY $set FROM STDIN"
 	fi
 }
+
+# learned_from SET: how many of its pictures are learned from: half of those that are searched in, 2,000 at most; LEARN=all: all of them (0). Where all of them were,
+# who learns by heart wins (docs/METHODS.md). Queries are a fifth, 1,000 at most (src/train/compare.c).
+learned_from() {
+	[ "${LEARN:-half}" = half ] || { echo 0; return; }
+	sql -c "SELECT least(2000, (n - least(1000, n / 5)) / 2) FROM (SELECT count(*) AS n FROM $1) AS t"
+}

@@ -45,7 +45,7 @@ VARIANTS = [
 
 def options(seeds):
     own = {f"v_{i}": {"method": method, **settings} for i, (_, method, settings) in enumerate(VARIANTS)}
-    print(",".join(own) + "\t" + json.dumps({"seeds": seeds, "train": 0, **own}))
+    print(",".join(own) + "\t" + json.dumps({"seeds": seeds, **own}))
 
 
 def report(file):
