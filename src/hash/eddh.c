@@ -16,7 +16,8 @@
 #define SAMPLE_AUTOMATIC -1
 #define WEIGHT_AUTOMATIC -1
 /* lambda and gamma; with a trained backbone chosen on validation pictures: docs/METHODS.md */
-#define LAMBDA_TRAINED   10
+#define LAMBDA_SEVERAL   10 /* labels a row */
+#define LAMBDA_MOST      100
 #define GAMMA_TRAINED    100
 #define WEIGHT_UNTRAINED 0.1
 
@@ -48,7 +49,7 @@ static const hash_param params[] = {
 	[PARAM_BALANCE] = { "balance", BALANCE_AUTO, 0, 0, "auto|none|ratio|center",
 						"what is done about dissimilar pairs being more than similar ones; auto: center where rows have several labels and the backbone is trained, else ratio" },
 	[PARAM_LAMBDA] = { "lambda", WEIGHT_AUTOMATIC, WEIGHT_AUTOMATIC, 1e6, NULL,
-					   "weight of |F - B|^2, as a share of the number of rows; -1: 10 with a trained backbone, else 0.1" },
+					   "weight of |F - B|^2, as a share of the number of rows; -1: with a trained backbone 1 for up to 10 classes, growing to 100 for 32, and 10 where rows have several labels; else 0.1" },
 	[PARAM_MU] = { "mu", 1, 1e-6, 1e6, NULL,
 				   "weight of P against what it relaxes (h1, h2), as a share of the number of rows" },
 	[PARAM_GAMMA] = { "gamma", WEIGHT_AUTOMATIC, WEIGHT_AUTOMATIC, 1e6, NULL,
@@ -92,20 +93,6 @@ value_of(const training *t, int param)
 }
 
 /*
- * lambda or gamma. On features that tell the classes apart already, codes that generalise are those near B, and a B that follows the class codes: one that
- * follows the outputs confirms what they happen to be. A network that starts from nothing is better led by the similarities.
- */
-static double
-discrete_weight(const training *t, int param, double trained)
-{
-	double value = value_of(t, param);
-
-	if (value >= 0)
-		return value;
-	return t->problem->features != NULL ? trained : WEIGHT_UNTRAINED;
-}
-
-/*
  * With several labels a row, one frequent class can make nearly half of all pairs similar. The first direction of S is then whether a row has that class, and codes
  * spend themselves on it. Two things help, both measured on trained backbones only (docs/METHODS.md): centring takes that direction out of S, and in h2 the
  * network meets S through P alone, a target in which no direction outweighs the others. Codes of 16 bits were better for the first and not for the second.
@@ -114,6 +101,30 @@ static bool
 several_on_trained(const training *t)
 {
 	return t->problem->labels->single == NULL && t->problem->features != NULL;
+}
+
+/*
+ * On features that tell the classes apart already, what pairs say generalises better than codes as long as the pairs can be met: with ten classes a small lambda
+ * is better at every length. The more classes, the less a class has of all pairs, and the fewer of their distances k bits can meet: with 25 and more, codes near
+ * B are those that generalise. Measured with 10, 12, 25 and 51 classes; between them the fourth power joins the ends.
+ */
+static double
+lambda_trained(const training *t)
+{
+	if (t->problem->labels->single == NULL)
+		return LAMBDA_SEVERAL;
+	return fmin(fmax(1, pow(t->problem->labels->classes / 10.0, 4)), LAMBDA_MOST);
+}
+
+/* lambda or gamma. B has to follow the class codes: one that follows the outputs confirms what they happen to be. A network that starts from nothing is better led by the similarities. */
+static double
+discrete_weight(const training *t, int param, double trained)
+{
+	double value = value_of(t, param);
+
+	if (value >= 0)
+		return value;
+	return t->problem->features != NULL ? trained : WEIGHT_UNTRAINED;
 }
 
 static hash_eddh_variant
@@ -447,7 +458,7 @@ static eddh_code
 run(training *t, eddh_error *err)
 {
 	const hash_problem *problem = t->problem;
-	const double weights[] = { discrete_weight(t, PARAM_LAMBDA, LAMBDA_TRAINED), value_of(t, PARAM_MU),
+	const double weights[] = { discrete_weight(t, PARAM_LAMBDA, lambda_trained(t)), value_of(t, PARAM_MU),
 							   discrete_weight(t, PARAM_GAMMA, GAMMA_TRAINED), value_of(t, PARAM_RHO) };
 	eddh_code code = plan(t, err);
 
@@ -501,10 +512,10 @@ const hash_method hash_eddh_method = {
 	.paper =
 		"Z. Yang, L. Yang, W. Huang, L. Sun, J. Long: Enhanced Deep Discrete Hashing with semantic-visual similarity for image retrieval, Information Processing & Management 58(5), 2021, 102648",
 	.notes =
-		"Where P and mu enter the objective and the closed forms of the A- and B-steps are reconstructed (three variants); dissimilar pairs are balanced against similar ones; above 13,000 rows similarities are estimated from a sample of columns; the first class codes are Hadamard rows, or codes drawn to be far apart. A hash layer on fixed features sees 1000 anchors unless head is linear.",
+		"Where P and mu enter the objective and the closed forms of the A- and B-steps are reconstructed (three variants); dissimilar pairs are balanced against similar ones; above 13,000 rows similarities are estimated from a sample of columns; the first class codes are Hadamard rows, or codes drawn to be far apart. A hash layer on fixed features sees kernel values unless head is linear.",
 	.needs_labels = true,
 	.needs_net = true,
-	.anchors_standard = 1000,
+	.anchors_standard = true,
 	.params = params,
 	.check = check,
 	.train = train,

@@ -161,11 +161,10 @@ typedef struct hash_method
 	const char *notes; /* peculiarities */
 	bool needs_labels;
 	bool needs_net;
-	bool no_anchors;              /* learns from the features themselves, never from kernel values */
-	int anchors_standard;         /* anchors where the user does not say: 0 = a linear hash layer */
-	double kernel_width_standard; /* 0: the general one */
-	double rate_standard;         /* learning rate of a hash layer on a trained backbone; 0: the general one */
-	const hash_param *params;     /* ends with a NULL name */
+	bool no_anchors;          /* learns from the features themselves, never from kernel values */
+	bool anchors_standard;    /* where the user does not say, the hash layer sees kernel values */
+	double rate_standard;     /* learning rate of a hash layer on a trained backbone; 0: the general one */
+	const hash_param *params; /* ends with a NULL name */
 	/* What can be said before a picture is read; train() says the same. NULL: nothing. untrained: problem->features would be NULL. */
 	eddh_code (*check)(int bits, int dim, int epochs, bool untrained, eddh_error *err);
 	eddh_code (*train)(const hash_problem *problem, hash_head *linear, eddh_error *err);

@@ -447,11 +447,10 @@ const hash_method hash_ksh_method = {
 	.title = "Supervised Hashing with Kernels",
 	.paper = "W. Liu, J. Wang, R. Ji, Y.-G. Jiang, S.-F. Chang: Supervised Hashing with Kernels, CVPR 2012",
 	.notes =
-		"On kernel values of 1000 anchors (head anchors, the default; the paper's 300 were worse on validation pictures) or on the features themselves (head linear); from 2000 labelled rows, whatever the table holds; K'K has a small ridge. The kernel's width is 0.7 of the median distance of anchors, chosen on validation pictures, where the authors take the mean squared one.",
+		"On kernel values (head anchors, the default; the paper's 300 anchors were worse on validation pictures) or on the features themselves (head linear); from 2000 labelled rows, whatever the table holds; K'K has a small ridge. The kernel's width goes with the median distance of anchors, where the authors take the mean squared one.",
 	.needs_labels = true,
 	.needs_net = false,
-	.anchors_standard = 1000,
-	.kernel_width_standard = 0.7,
+	.anchors_standard = true,
 	.params = params,
 	.train = train,
 };

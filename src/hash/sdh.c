@@ -219,10 +219,10 @@ const hash_method hash_sdh_method = {
 	.title = "Supervised Discrete Hashing",
 	.paper = "F. Shen, C. Shen, W. Liu, H. T. Shen: Supervised Discrete Hashing, CVPR 2015",
 	.notes =
-		"On kernel values of 1000 anchors (head anchors, the default) or on the features themselves (head linear). The ridge is a share of the inputs' variance, and the constant is free; with the authors' nu the codes follow the labels almost alone.",
+		"On kernel values (head anchors, the default) or on the features themselves (head linear). The ridge is a share of the inputs' variance, and the constant is free; with the authors' nu the codes follow the labels almost alone.",
 	.needs_labels = true,
 	.needs_net = false,
-	.anchors_standard = 1000,
+	.anchors_standard = true,
 	.params = params,
 	.train = train,
 };

@@ -72,8 +72,6 @@ Parameters(const hash_method *method)
 	StringInfoData json;
 
 	memcpy(general, TrainOptionsGeneral(), sizeof(general));
-	if (method->kernel_width_standard > 0)
-		general[OPTION_KERNEL_WIDTH].standard = method->kernel_width_standard;
 	if (method->rate_standard > 0)
 	{
 		general[OPTION_RATE_LAST].standard *= method->rate_standard / general[OPTION_RATE].standard;

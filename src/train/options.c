@@ -26,8 +26,8 @@ static const hash_param general[OPTION_COUNT + 1] = {
 							  "what is learned: the hash layer alone, with the fully connected layers before it, or the whole network" },
 	[OPTION_HEAD] = { "head", HEAD_AUTO, 0, 0, "auto|linear|anchors",
 					  "what the hash layer sees: the features, or their kernel values to anchors; auto: anchors for eddh, sdh and ksh" },
-	[OPTION_ANCHORS] = { "anchors", 0, 0, 20000, NULL, "anchors of the kernel; 0: 1000", .whole = true },
-	[OPTION_KERNEL_WIDTH] = { "kernel_width", 1, 1e-3, 1e3, NULL,
+	[OPTION_ANCHORS] = { "anchors", 2000, 1, 20000, NULL, "anchors of the kernel", .whole = true },
+	[OPTION_KERNEL_WIDTH] = { "kernel_width", 0.7, 1e-3, 1e3, NULL,
 							  "spread of the kernel, times the median distance of two anchors" },
 	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL,
 						"passes over the pictures; an untrained backbone: 12, all of a trained one: 3", .whole = true },
@@ -138,8 +138,7 @@ ReadOne(TrainOptions *options, const hash_method *method, const char *key, const
 }
 
 /* Those whose default depends on what is learned. */
-static const TrainOption dependent[] = { OPTION_KERNEL_WIDTH, OPTION_EPOCHS, OPTION_BATCH, OPTION_RATE,
-										 OPTION_RATE_LAST };
+static const TrainOption dependent[] = { OPTION_EPOCHS, OPTION_BATCH, OPTION_RATE, OPTION_RATE_LAST };
 
 /*
  * Fills in those of them that were not given. A whole network that has learned is tuned in few passes and small batches, for what counts is the number of
@@ -151,9 +150,6 @@ Complete(TrainOptions *options, const hash_method *method, bool backbone_trained
 	double *value = options->value;
 	bool all = method->needs_net && value[OPTION_TRAIN_LAYERS] == TRAIN_ALL, tuned = all && backbone_trained;
 
-	if (isnan(value[OPTION_KERNEL_WIDTH]))
-		value[OPTION_KERNEL_WIDTH] =
-			method->kernel_width_standard > 0 ? method->kernel_width_standard : general[OPTION_KERNEL_WIDTH].standard;
 	if (isnan(value[OPTION_EPOCHS]))
 		value[OPTION_EPOCHS] = tuned                                    ? 3
 							   : method->needs_net && !backbone_trained ? 12
@@ -267,20 +263,14 @@ TrainOptionsLearnsAgain(const TrainOptions *options, const hash_method *method, 
 	return TrainOptionsHeadEpochs(options, backbone_trained) > 0 && TrainOptionsAnchors(options, method) > 0;
 }
 
-/* Anchors where neither the user nor the method says how many. */
-#define ANCHORS_STANDARD 1000
-
 int
 TrainOptionsAnchors(const TrainOptions *options, const hash_method *method)
 {
 	TrainHead head = (TrainHead) options->value[OPTION_HEAD];
-	int anchors = (int) options->value[OPTION_ANCHORS];
 
-	if (head == HEAD_LINEAR || (head == HEAD_AUTO && method->anchors_standard == 0))
+	if (head == HEAD_LINEAR || (head == HEAD_AUTO && !method->anchors_standard))
 		return 0;
-	if (anchors > 0)
-		return anchors;
-	return method->anchors_standard > 0 ? method->anchors_standard : ANCHORS_STANDARD;
+	return (int) options->value[OPTION_ANCHORS];
 }
 
 Datum

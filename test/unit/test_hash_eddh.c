@@ -329,11 +329,11 @@ automatic_settings_are_those_named(void **state)
 	const struct
 	{
 		bool several, untrained;
+		int classes; /* most of them of no row */
 		const char *variant, *balance, *lambda, *gamma;
-	} cases[] = { { false, false, "h1", "ratio", "10", "100" },
-				  { true, false, "h2", "center", "10", "100" },
-				  { false, true, "h1", "ratio", "0.1", "0.1" },
-				  { true, true, "h1", "ratio", "0.1", "0.1" } };
+	} cases[] = { { false, false, 10, "h1", "ratio", "1", "100" },   { false, false, 20, "h1", "ratio", "16", "100" },
+				  { false, false, 60, "h1", "ratio", "100", "100" }, { true, false, 10, "h2", "center", "10", "100" },
+				  { false, true, 10, "h1", "ratio", "0.1", "0.1" },  { true, true, 10, "h1", "ratio", "0.1", "0.1" } };
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 	{
@@ -343,6 +343,7 @@ automatic_settings_are_those_named(void **state)
 
 		trained_make(&automatic, "eddh", cases[i].several, 1);
 		trained_make(&named, "eddh", cases[i].several, 1);
+		automatic.labels->classes = named.labels->classes = cases[i].classes;
 		set_value(&named, "variant", cases[i].variant);
 		set_value(&named, "balance", cases[i].balance);
 		set_value(&named, "lambda", cases[i].lambda);
