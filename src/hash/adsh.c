@@ -21,7 +21,7 @@ static const hash_param params[] = {
 	[PARAM_GAMMA] = { "gamma", 0.1, 0, 1e6, NULL, "weight of |V - F|^2, as a share of the columns" },
 	[PARAM_COLUMNS] = { "columns", 4096, 16, 1e6, NULL,
 						"rows that others are compared with where rows have several labels; else all", .whole = true },
-	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL, "rounds over which the epochs are spread; 0: 3 epochs a round",
+	[PARAM_OUTER] = { "outer", 30, 0, 10000, NULL, "rounds over which the epochs are spread; 0: 3 epochs a round",
 					  .whole = true },
 	{ NULL },
 };

@@ -20,7 +20,7 @@ enum
 };
 
 static const hash_param params[] = {
-	[PARAM_OMEGA] = { "omega", 300, 8, 2000, NULL, "rows whose codes are learned discretely in a round",
+	[PARAM_OMEGA] = { "omega", 600, 8, 2000, NULL, "rows whose codes are learned discretely in a round",
 					  .whole = true },
 	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL, "rounds over which the epochs are spread; 0: 3 epochs a round",
 					  .whole = true },
@@ -219,7 +219,7 @@ const hash_method hash_ddsh_method = {
 	.paper =
 		"Q.-Y. Jiang, X. Cui, W.-J. Li: Deep Discrete Supervised Hashing, IEEE Transactions on Image Processing 27(12), 2018",
 	.notes =
-		"300 rows a round have discrete codes (the paper's 100 were worse on validation pictures), flipped bit by bit from those of the network as long as the objective falls; the published code approximates that step by clustering and forces half of the bits to 1. Dissimilar pairs are weighted by similar / dissimilar, also between rows of several labels.",
+		"600 rows a round have discrete codes (the paper's 100 were worse on validation pictures), flipped bit by bit from those of the network as long as the objective falls; the published code approximates that step by clustering and forces half of the bits to 1. Dissimilar pairs are weighted by similar / dissimilar, also between rows of several labels.",
 	.needs_labels = true,
 	.needs_net = true,
 	.rate_standard = 0.005,

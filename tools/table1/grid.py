@@ -19,9 +19,9 @@ GRID = {
     "sdh": [{}, {"ridge": 0.01}, {"ridge": 1}, {"nu": 0.01}, {"lambda": 0.1}, {"iterations": 15}],
     "cnnh": [{}, {"sweeps": 3}, {"sweeps": 30}, {"weight_decay": 0.005}, *RATES],
     "dhn": [{}, {"lambda": 0.03}, {"lambda": 0.3}, {"scale": 8}, *HIGH_RATES],
-    "ddsh": [{}, {"omega": 100}, {"omega": 600}, {"outer": 30}, *LOW_RATES],
-    "dph": [{}, {"lambda": 0.03}, {"lambda": 0.3}, {"priority": 1}, *LOW_RATES],
-    "adsh": [{}, {"gamma": 0.004}, {"gamma": 1}, {"outer": 30}, *LOW_RATES],
+    "ddsh": [{}, {"omega": 300}, {"omega": 1200}, {"outer": 30}, *LOW_RATES],
+    "dph": [{}, {"lambda": 0.03}, {"lambda": 0.3}, {"priority": 1}, *RATES],
+    "adsh": [{}, {"gamma": 0.004}, {"gamma": 1}, {"outer": 10}, *LOW_RATES],
     "orthohash": [{}, {"scale": 2}, {"scale": 8}, {"margin": 0.6}, *RATES],
 }
 # The same for every method: what its layer sees.
