@@ -15,9 +15,9 @@ SELECT eddh_import_backbone('frozen', eddh_export_backbone('cnn-s'), '{"trained"
 
 SELECT method, title, needs_labels, trains_network, length(paper) > 20 AS cited FROM eddh_methods;
 SELECT method FROM eddh_methods WHERE notes LIKE '%SDAH%';
--- Learning rates, and a kernel width, of their own.
+-- Learning rates of their own; anchors are the same for all.
 SELECT method, parameters -> 'rate' -> 'default', parameters -> 'rate_last' -> 'default' FROM eddh_methods WHERE (parameters -> 'rate' -> 'default')::float8 <> 0.02;
-SELECT method, parameters -> 'kernel_width' -> 'default' FROM eddh_methods WHERE (parameters -> 'kernel_width' -> 'default')::float8 <> 1;
+SELECT DISTINCT parameters -> 'kernel_width' -> 'default', parameters -> 'anchors' -> 'default' FROM eddh_methods;
 
 \set ECHO errors
 SELECT format('SELECT eddh_train(%L, ''pic'', ''jpeg'', ''label'', 16, %L, ''frozen'', %L) > 0', name, method,
