@@ -9,16 +9,15 @@
 
 #define PAPER_ROWS       13000                /* up to here h1 with all columns is affordable: the scale of the paper */
 #define KEEP_BYTES       ((size_t) 200000000) /* S_hat at 8 bits is held up to this size (h1) */
-#define H2_BITS          32                   /* from here on auto may be h2: measured at 16 and at 32 to 64 */
 #define OUTER_MAX        50
 #define PULL_ROWS        4096 /* rows looked at for the scale of the gradient */
 #define SATURATED_FROM   0.99
 #define SAMPLE_AUTOMATIC -1
 #define WEIGHT_AUTOMATIC -1
 /* lambda and gamma; with a trained backbone chosen on validation pictures: docs/METHODS.md */
-#define LAMBDA_SEVERAL   10 /* labels a row */
 #define LAMBDA_MOST      100
 #define GAMMA_TRAINED    100
+#define WEIGHT_SEVERAL   1 /* both, in h2 where rows have several labels */
 #define WEIGHT_UNTRAINED 0.1
 
 enum
@@ -36,24 +35,17 @@ enum
 	PARAM_SIMILARITY
 };
 
-/* The choices of `balance`; those after the first are hash_balance's. */
-enum
-{
-	BALANCE_AUTO,
-	BALANCE_GIVEN
-};
-
 static const hash_param params[] = {
 	[PARAM_VARIANT] = { "variant", HASH_EDDH_AUTO, 0, 0, "auto|h0|h1|h2",
-						"which reading of the paper's objective: h0 without P, h1 P for the labels, h2 P for the network; auto: h0 beyond 13000 rows; up to there h2 for 32 bits and more where rows have several labels and the backbone is trained, else h1" },
-	[PARAM_BALANCE] = { "balance", BALANCE_AUTO, 0, 0, "auto|none|ratio|center",
-						"what is done about dissimilar pairs being more than similar ones; auto: center where rows have several labels and the backbone is trained, else ratio" },
+						"which reading of the paper's objective: h0 without P, h1 P for the labels, h2 P for the network; auto: h2 where rows have several labels and the backbone is trained, else h1 up to 13000 rows and h0 beyond" },
+	[PARAM_BALANCE] = { "balance", HASH_BALANCE_RATIO, 0, 0, "none|ratio|center",
+						"what is done about dissimilar pairs being more than similar ones" },
 	[PARAM_LAMBDA] = { "lambda", WEIGHT_AUTOMATIC, WEIGHT_AUTOMATIC, 1e6, NULL,
-					   "weight of |F - B|^2, as a share of the number of rows; -1: with a trained backbone 1 for up to 10 classes, growing to 100 for 32, and 10 where rows have several labels; else 0.1" },
+					   "weight of |F - B|^2, as a share of the number of rows; -1: with a trained backbone 1 for up to 10 classes, growing to 100 for 32, or 1 in h2 where rows have several labels; else 0.1" },
 	[PARAM_MU] = { "mu", 1, 1e-6, 1e6, NULL,
 				   "weight of P against what it relaxes (h1, h2), as a share of the number of rows" },
 	[PARAM_GAMMA] = { "gamma", WEIGHT_AUTOMATIC, WEIGHT_AUTOMATIC, 1e6, NULL,
-					  "weight of |B - A'Y|^2, as a share of the number of rows; -1: 100 with a trained backbone, else 0.1" },
+					  "weight of |B - A'Y|^2, as a share of the number of rows; -1: with a trained backbone 100, or 1 in h2 where rows have several labels; else 0.1" },
 	[PARAM_RHO] = { "rho", 0.01, 0, 1e6, NULL, "weight of |A'Y|^2, as a share of the number of rows" },
 	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL,
 					  "rounds of P-, theta-, A-, B-step over which the epochs are spread; 0: 3 epochs a round, fewer in a short training, at most 50 rounds",
@@ -93,9 +85,9 @@ value_of(const training *t, int param)
 }
 
 /*
- * With several labels a row, one frequent class can make nearly half of all pairs similar. The first direction of S is then whether a row has that class, and codes
- * spend themselves on it. Two things help, both measured on trained backbones only (docs/METHODS.md): centring takes that direction out of S, and in h2 the
- * network meets S through P alone, a target in which no direction outweighs the others. Codes of 16 bits were better for the first and not for the second.
+ * With several labels a row, one frequent class can make nearly half of all pairs similar. The first direction of S is then whether a row has that class, and in
+ * h1 codes spend themselves on it; in h2 the network meets S through P alone, a target in which no direction outweighs the others. Measured on trained backbones
+ * only (docs/METHODS.md).
  */
 static bool
 several_on_trained(const training *t)
@@ -103,46 +95,43 @@ several_on_trained(const training *t)
 	return t->problem->labels->single == NULL && t->problem->features != NULL;
 }
 
-/*
- * On features that tell the classes apart already, what pairs say generalises better than codes as long as the pairs can be met: with ten classes a small lambda
- * is better at every length. The more classes, the less a class has of all pairs, and the fewer of their distances k bits can meet: with 25 and more, codes near
- * B are those that generalise. Measured with 10, 12, 25 and 51 classes; between them the fourth power joins the ends.
- */
-static double
-lambda_trained(const training *t)
-{
-	if (t->problem->labels->single == NULL)
-		return LAMBDA_SEVERAL;
-	return fmin(fmax(1, pow(t->problem->labels->classes / 10.0, 4)), LAMBDA_MOST);
-}
-
-/* lambda or gamma. B has to follow the class codes: one that follows the outputs confirms what they happen to be. A network that starts from nothing is better led by the similarities. */
-static double
-discrete_weight(const training *t, int param, double trained)
-{
-	double value = value_of(t, param);
-
-	if (value >= 0)
-		return value;
-	return t->problem->features != NULL ? trained : WEIGHT_UNTRAINED;
-}
-
 static hash_eddh_variant
 automatic_variant(const training *t)
 {
-	if (t->problem->rows > PAPER_ROWS)
-		return HASH_EDDH_H0;
-	return several_on_trained(t) && t->problem->bits >= H2_BITS ? HASH_EDDH_H2 : HASH_EDDH_H1;
+	if (several_on_trained(t))
+		return HASH_EDDH_H2;
+	return t->problem->rows > PAPER_ROWS ? HASH_EDDH_H0 : HASH_EDDH_H1;
 }
 
-static hash_balance
-balance(const training *t)
+/*
+ * On features that tell the classes apart already, what pairs say generalises better than codes as long as the pairs can be met: with ten classes a small lambda
+ * is better at every length. The more classes, the less a class has of all pairs, and the fewer of their distances k bits can meet: with 25 and more, codes near
+ * B are those that generalise. Measured with 10, 12, 25 and 51 classes; between them the fourth power joins the ends. A network that starts from nothing is better
+ * led by the similarities alone.
+ */
+static double
+automatic_lambda(const training *t)
 {
-	int value = (int) value_of(t, PARAM_BALANCE);
+	if (t->problem->features == NULL)
+		return WEIGHT_UNTRAINED;
+	if (several_on_trained(t) && t->variant == HASH_EDDH_H2)
+		return WEIGHT_SEVERAL;
+	return fmin(fmax(1, pow(t->problem->labels->classes / 10.0, 4)), LAMBDA_MOST);
+}
 
-	if (value != BALANCE_AUTO)
-		return (hash_balance) (value - BALANCE_GIVEN);
-	return several_on_trained(t) ? HASH_BALANCE_CENTER : HASH_BALANCE_RATIO;
+/* B has to follow the class codes: one that follows the outputs confirms what they happen to be. */
+static double
+automatic_gamma(const training *t)
+{
+	if (t->problem->features == NULL)
+		return WEIGHT_UNTRAINED;
+	return several_on_trained(t) && t->variant == HASH_EDDH_H2 ? WEIGHT_SEVERAL : GAMMA_TRAINED;
+}
+
+static double
+given_or(const training *t, int param, double automatic)
+{
+	return value_of(t, param) >= 0 ? value_of(t, param) : automatic;
 }
 
 /* ---- Plan ---- */
@@ -250,7 +239,7 @@ draw_similarity(training *t, int round, eddh_error *err)
 	size_t columns = t->sample > 0 && t->sample < problem->rows ? t->sample : problem->rows;
 	bool labels_only = value_of(t, PARAM_SIMILARITY) != 0;
 	hash_similarity_options options = {
-		.balance = balance(t),
+		.balance = (hash_balance) value_of(t, PARAM_BALANCE),
 		.alpha = labels_only ? HASH_SIMILARITY_LABELS_ALPHA : t->distances.alpha,
 		.beta = labels_only ? HASH_SIMILARITY_LABELS_BETA : t->distances.beta,
 		.sample = t->sample,
@@ -458,12 +447,15 @@ static eddh_code
 run(training *t, eddh_error *err)
 {
 	const hash_problem *problem = t->problem;
-	const double weights[] = { discrete_weight(t, PARAM_LAMBDA, lambda_trained(t)), value_of(t, PARAM_MU),
-							   discrete_weight(t, PARAM_GAMMA, GAMMA_TRAINED), value_of(t, PARAM_RHO) };
+	double weights[4];
 	eddh_code code = plan(t, err);
 
 	if (code != EDDH_OK)
 		return code;
+	weights[0] = given_or(t, PARAM_LAMBDA, automatic_lambda(t));
+	weights[1] = value_of(t, PARAM_MU);
+	weights[2] = given_or(t, PARAM_GAMMA, automatic_gamma(t));
+	weights[3] = value_of(t, PARAM_RHO);
 	/* The features once where none are given, for the visual similarity, and F in each round. */
 	if (problem->net->expect != NULL)
 		problem->net->expect(problem->net->ctx, (problem->features == NULL) + t->outer);

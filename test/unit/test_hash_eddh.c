@@ -332,7 +332,7 @@ automatic_settings_are_those_named(void **state)
 		int classes; /* most of them of no row */
 		const char *variant, *balance, *lambda, *gamma;
 	} cases[] = { { false, false, 10, "h1", "ratio", "1", "100" },   { false, false, 20, "h1", "ratio", "16", "100" },
-				  { false, false, 60, "h1", "ratio", "100", "100" }, { true, false, 10, "h2", "center", "10", "100" },
+				  { false, false, 60, "h1", "ratio", "100", "100" }, { true, false, 60, "h2", "ratio", "1", "1" },
 				  { false, true, 10, "h1", "ratio", "0.1", "0.1" },  { true, true, 10, "h1", "ratio", "0.1", "0.1" } };
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
