@@ -51,8 +51,13 @@ load_set() {
 }
 
 # learned_from SET: how many of its pictures are learned from: half of those that are searched in, 2,000 at most; LEARN=all: all of them (0). Where all of them were,
-# who learns by heart wins (docs/METHODS.md). Queries are a fifth, 1,000 at most (src/train/compare.c).
+# who learns by heart wins (docs/METHODS.md).
 learned_from() {
 	[ "${LEARN:-half}" = half ] || { echo 0; return; }
-	sql -c "SELECT least(2000, (n - least(1000, n / 5)) / 2) FROM (SELECT count(*) AS n FROM $1) AS t"
+	sql -c "SELECT least(2000, (count(*) - $(queries_of "$1")) / 2) FROM $1"
+}
+
+# queries_of SET: a fifth, 1,000 at most, as src/train/compare.c has it.
+queries_of() {
+	sql -c "SELECT least(1000, count(*) / 5) FROM $1"
 }

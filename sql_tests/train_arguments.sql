@@ -101,6 +101,10 @@ SELECT count(*) FROM eddh_jobs WHERE job NOT IN (:job, :few) AND images::text LI
 SET client_min_messages = notice;
 BEGIN;
 SELECT eddh_train('m', 'pic', 'jpeg', 'label', 8) IS NOT NULL AS submitted \gset
+-- On a trained backbone kernel values lie on disk, too, twice 20 for each picture.
+SELECT eddh_import_backbone('arguments', eddh_export_backbone('cnn-s'), '{"trained": true}');
+SELECT eddh_train('linear', 'pic', 'jpeg', 'label', 8, backbone => 'arguments', options => '{"head": "linear"}') IS NOT NULL AS submitted \gset
+SELECT eddh_train('anchors', 'pic', 'jpeg', 'label', 8, backbone => 'arguments') IS NOT NULL AS submitted \gset
 ROLLBACK;
 SELECT :'submitted';
 RESET client_min_messages;

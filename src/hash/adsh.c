@@ -21,7 +21,8 @@ static const hash_param params[] = {
 	[PARAM_GAMMA] = { "gamma", 0.1, 0, 1e6, NULL, "weight of |V - F|^2, as a share of the columns" },
 	[PARAM_COLUMNS] = { "columns", 4096, 16, 1e6, NULL,
 						"rows that others are compared with where rows have several labels; else all", .whole = true },
-	[PARAM_OUTER] = { "outer", 30, 0, 10000, NULL, "rounds over which the epochs are spread; 0: 3 epochs a round",
+	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL,
+					  "rounds over which the epochs are spread; 0: a round an epoch on a trained backbone, else 3 epochs a round",
 					  .whole = true },
 	{ NULL },
 };
@@ -105,12 +106,16 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 {
 	training t = { .problem = problem };
 	hash_course course = { .problem = problem, .raw = gradient, .arg = &t };
-	int outer = hash_round_count(problem->epochs, problem->values[PARAM_OUTER]);
+	double wanted = problem->values[PARAM_OUTER];
+	/* A round costs a pass over all rows, which is cheap over features. */
+	int outer = hash_round_count(problem->epochs, wanted == 0 && problem->features != NULL ? problem->epochs : wanted);
 	eddh_code code = hash_check_supervised(problem, err);
 
 	memset(head, 0, sizeof *head);
 	if (code != EDDH_OK)
 		return code;
+	if (problem->net->expect != NULL)
+		problem->net->expect(problem->net->ctx, outer + 1);
 	code = hash_pairs_create(problem->labels, problem->bits,
 							 problem->labels->single != NULL ? SIZE_MAX : (size_t) problem->values[PARAM_COLUMNS],
 							 problem->seed, &t.pairs, err);

@@ -15,8 +15,11 @@
 #define SAMPLE_AUTOMATIC -1
 #define WEIGHT_AUTOMATIC -1
 /* lambda and gamma; with a trained backbone chosen on validation pictures: docs/METHODS.md */
-#define LAMBDA_MOST      100
-#define GAMMA_TRAINED    100
+#define LAMBDA_CLASSES 10
+#define LAMBDA_POWER   4
+#define LAMBDA_MOST    100
+#define GAMMA_TRAINED \
+	100 /* B has to follow the class codes: one that follows the outputs confirms what they happen to be */
 #define WEIGHT_SEVERAL   1 /* both, in h2 where rows have several labels */
 #define WEIGHT_UNTRAINED 0.1
 
@@ -104,34 +107,27 @@ automatic_variant(const training *t)
 }
 
 /*
- * On features that tell the classes apart already, what pairs say generalises better than codes as long as the pairs can be met: with ten classes a small lambda
- * is better at every length. The more classes, the less a class has of all pairs, and the fewer of their distances k bits can meet: with 25 and more, codes near
- * B are those that generalise. Measured with 10, 12, 25 and 51 classes; between them the fourth power joins the ends. A network that starts from nothing is better
- * led by the similarities alone.
+ * lambda on features that tell the classes apart already. What pairs say generalises better than codes as long as the pairs can be met: with ten classes a small
+ * lambda is better at every length. The more classes, the less a class has of all pairs, and the fewer of their distances k bits can meet: with 25 and more, codes
+ * near B are those that generalise. Measured with 10, 12, 25 and 51 classes (docs/METHODS.md); the power joins the ends, and meets LAMBDA_MOST at 32.
  */
 static double
-automatic_lambda(const training *t)
+lambda_trained(const training *t)
 {
-	if (t->problem->features == NULL)
-		return WEIGHT_UNTRAINED;
-	if (several_on_trained(t) && t->variant == HASH_EDDH_H2)
-		return WEIGHT_SEVERAL;
-	return fmin(fmax(1, pow(t->problem->labels->classes / 10.0, 4)), LAMBDA_MOST);
+	return fmin(fmax(1, pow((double) t->problem->labels->classes / LAMBDA_CLASSES, LAMBDA_POWER)), LAMBDA_MOST);
 }
 
-/* B has to follow the class codes: one that follows the outputs confirms what they happen to be. */
+/* lambda or gamma; a network that starts from nothing is better led by the similarities alone. */
 static double
-automatic_gamma(const training *t)
+discrete_weight(const training *t, int param, double trained)
 {
+	double value = value_of(t, param);
+
+	if (value >= 0)
+		return value;
 	if (t->problem->features == NULL)
 		return WEIGHT_UNTRAINED;
-	return several_on_trained(t) && t->variant == HASH_EDDH_H2 ? WEIGHT_SEVERAL : GAMMA_TRAINED;
-}
-
-static double
-given_or(const training *t, int param, double automatic)
-{
-	return value_of(t, param) >= 0 ? value_of(t, param) : automatic;
+	return several_on_trained(t) && t->variant == HASH_EDDH_H2 ? WEIGHT_SEVERAL : trained;
 }
 
 /* ---- Plan ---- */
@@ -452,9 +448,9 @@ run(training *t, eddh_error *err)
 
 	if (code != EDDH_OK)
 		return code;
-	weights[0] = given_or(t, PARAM_LAMBDA, automatic_lambda(t));
+	weights[0] = discrete_weight(t, PARAM_LAMBDA, lambda_trained(t));
 	weights[1] = value_of(t, PARAM_MU);
-	weights[2] = given_or(t, PARAM_GAMMA, automatic_gamma(t));
+	weights[2] = discrete_weight(t, PARAM_GAMMA, GAMMA_TRAINED);
 	weights[3] = value_of(t, PARAM_RHO);
 	/* The features once where none are given, for the visual similarity, and F in each round. */
 	if (problem->net->expect != NULL)
@@ -507,7 +503,7 @@ const hash_method hash_eddh_method = {
 		"Where P and mu enter the objective and the closed forms of the A- and B-steps are reconstructed (three variants); dissimilar pairs are balanced against similar ones; above 13,000 rows similarities are estimated from a sample of columns; the first class codes are Hadamard rows, or codes drawn to be far apart. A hash layer on fixed features sees kernel values unless head is linear.",
 	.needs_labels = true,
 	.needs_net = true,
-	.anchors_standard = true,
+	.anchors_by_default = true,
 	.params = params,
 	.check = check,
 	.train = train,

@@ -162,7 +162,7 @@ typedef struct hash_method
 	bool needs_labels;
 	bool needs_net;
 	bool no_anchors;          /* learns from the features themselves, never from kernel values */
-	bool anchors_standard;    /* where the user does not say, the hash layer sees kernel values */
+	bool anchors_by_default;  /* where the user does not say, the hash layer sees kernel values */
 	double rate_standard;     /* learning rate of a hash layer on a trained backbone; 0: the general one */
 	const hash_param *params; /* ends with a NULL name */
 	/* What can be said before a picture is read; train() says the same. NULL: nothing. untrained: problem->features would be NULL. */

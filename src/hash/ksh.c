@@ -450,7 +450,7 @@ const hash_method hash_ksh_method = {
 		"On kernel values (head anchors, the default; the paper's 300 anchors were worse on validation pictures) or on the features themselves (head linear); from 2000 labelled rows, whatever the table holds; K'K has a small ridge. The kernel's width goes with the median distance of anchors, where the authors take the mean squared one.",
 	.needs_labels = true,
 	.needs_net = false,
-	.anchors_standard = true,
+	.anchors_by_default = true,
 	.params = params,
 	.train = train,
 };

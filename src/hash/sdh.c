@@ -222,7 +222,7 @@ const hash_method hash_sdh_method = {
 		"On kernel values (head anchors, the default) or on the features themselves (head linear). The ridge is a share of the inputs' variance, and the constant is free; with the authors' nu the codes follow the labels almost alone.",
 	.needs_labels = true,
 	.needs_net = false,
-	.anchors_standard = true,
+	.anchors_by_default = true,
 	.params = params,
 	.train = train,
 };

@@ -48,6 +48,8 @@ under_kernel(uint32_t in, uint32_t out)
 {
 	uint64_t most = (4 * (uint64_t) (in > out ? in : out) + out - 1) / out;
 
+	if (in == out)
+		return 2;
 	return (uint32_t) ((most < in ? most : in) + 1) / 2 * 2;
 }
 

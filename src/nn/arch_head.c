@@ -154,29 +154,23 @@ nn_graph_function(size_t inputs, const char *op, nn_graph **out, eddh_error *err
 	return EDDH_OK;
 }
 
-/* The dense node that alone makes what the dense node at the end reads; NULL: there is none. */
-static const nn_node *
-dense_before_end(const nn_graph *graph)
+/* The two dense layers at the end, one directly behind the other; false: there are none. What the last reads nobody else does, or it would not lead to the output. */
+static bool
+dense_end(const nn_graph *graph, const nn_node **first, const nn_node **last)
 {
-	const nn_node *last, *before;
 	uint32_t producer;
 
 	if (graph->n_nodes < 2)
-		return NULL;
-	last = &graph->nodes[graph->n_nodes - 1]; /* nodes are in topological order and all lead to the output */
-	if (last->op != NN_OP_DENSE)
-		return NULL;
-	producer = nn_node_input(graph, last, 0)->producer;
+		return false;
+	*last = &graph->nodes[graph->n_nodes - 1];
+	if ((*last)->op != NN_OP_DENSE)
+		return false;
+	producer = nn_node_input(graph, *last, 0)->producer;
 	if (producer == NN_NO_TENSOR)
-		return NULL;
-	before = &graph->nodes[producer];
+		return false;
+	*first = &graph->nodes[producer];
 	/* Over the last of several dimensions a layer is applied many times. */
-	if (before->op != NN_OP_DENSE || nn_node_input(graph, before, 0)->ndim != 1)
-		return NULL;
-	for (size_t i = 0; i < graph->n_edges; i++)
-		if (graph->edges[i] == before->output && i != last->first_edge)
-			return NULL;
-	return before;
+	return (*first)->op == NN_OP_DENSE && nn_node_input(graph, *first, 0)->ndim == 1;
 }
 
 /* last after first as one layer. */
@@ -185,11 +179,12 @@ multiply_dense(const nn_graph *graph, const nn_node *first, const nn_node *last,
 {
 	size_t k = (size_t) last->k, m = (size_t) first->k, d = (size_t) nn_node_input(graph, first, 0)->count;
 	const float *w1 = graph->weights + first->w, *w2 = graph->weights + last->w;
-	float *w = calloc(k * d + k, sizeof(*w)), *b = w + k * d;
+	float *w = calloc(k * d + k, sizeof(*w)), *b;
 	eddh_code code;
 
 	if (w == NULL)
 		return eddh_fail(err, EDDH_NO_MEMORY, "out of memory for a layer from %zu to %zu numbers", d, k);
+	b = w + k * d;
 	nn_gemm(false, false, k, d, m, 1, w2, m, w1, d, 0, w, d);
 	if (last->b_count > 0)
 		memcpy(b, graph->weights + last->b, k * sizeof(*b));
@@ -203,22 +198,19 @@ multiply_dense(const nn_graph *graph, const nn_node *first, const nn_node *last,
 eddh_code
 nn_graph_fold_end(const nn_graph *graph, nn_graph **out, eddh_error *err)
 {
-	const nn_node *first = dense_before_end(graph), *last = graph->nodes + graph->n_nodes - 1;
+	const nn_node *first, *last;
 	const nn_tensor *from;
 	nn_graph *prefix, *layer;
 	eddh_code code;
 
 	*out = NULL;
-	if (first == NULL || nn_node_input(graph, first, 0)->count * (uint64_t) last->k >= first->w_count + last->w_count)
+	if (!dense_end(graph, &first, &last))
+		return nn_graph_copy(graph, out, err);
+	from = nn_node_input(graph, first, 0);
+	if (from->count * (uint64_t) last->k >= first->w_count + last->w_count)
 		return nn_graph_copy(graph, out, err);
 	if ((code = multiply_dense(graph, first, last, &layer, err)) != EDDH_OK)
 		return code;
-	from = nn_node_input(graph, first, 0);
-	if (from->producer == NN_NO_TENSOR)
-	{
-		*out = layer;
-		return EDDH_OK;
-	}
 	if ((code = nn_graph_cut(graph, nn_graph_string(graph, from->name), &prefix, NULL, err)) == EDDH_OK)
 	{
 		code = nn_graph_join(prefix, layer, out, err);

@@ -44,7 +44,7 @@ ForecastLeft(const Forecast *f)
 
 	if (f->head_total > 0)
 	{
-		double left = f->head_total - f->head_done + f->head_again * f->head_total;
+		double left = f->head_total - f->head_done + f->again_cost * f->head_total;
 
 		head = f->head_done > 0 ? f->head_seconds / f->head_done * left : left > 0 ? NAN : 0;
 	}

@@ -11,7 +11,7 @@ typedef struct Forecast
 {
 	double head_done, head_total;   /* mini-batches of the hash layer alone */
 	double head_seconds;            /* they took, all in all */
-	double head_again;              /* it learns alone once more at the end, at this times the cost; 0: it does not */
+	double again_cost;              /* it learns alone once more at the end, at this times the cost; 0: it does not */
 	double steps_done, steps_total; /* mini-batches of the network */
 	double passes_done, passes_left;
 	double seconds;   /* steps and passes took */

@@ -51,7 +51,7 @@ struct Net
 	ReplayState resumed;            /* what the next epoch begins with */
 	size_t feature_dim;
 	double head_seconds; /* the hash layer has learned alone; 0: not measured */
-	double head_again;   /* and will once more, at this times the cost; 0: it will not */
+	double again_cost;   /* and will once more, at this times the cost; 0: it will not */
 	double pass_seconds; /* of a pass over all pictures; 0: unknown */
 	double rehearsed;    /* seconds of a mini-batch; 0: unknown */
 };
@@ -171,7 +171,7 @@ TellProgress(Net *net, size_t done)
 				   .passes_done = net->passes_done - net->passes_cheap,
 				   .passes_left = Max(net->passes_total - net->passes_done, 0),
 				   .batches = (double) net->n / net->all.batch,
-				   .head_again = net->head_again,
+				   .again_cost = net->again_cost,
 				   .rehearsed = net->rehearsed,
 				   .pass = net->pass_seconds };
 
@@ -417,13 +417,13 @@ Condition(Net *net)
 }
 
 void
-NetHeadFirst(Net *net, const nn_graph *head, const float *features, double again, const TrainOptions *options)
+NetHeadFirst(Net *net, const nn_graph *head, const float *features, double again_cost, const TrainOptions *options)
 {
 	NetSource source = { .features = features, .dim = nn_graph_input_shape(head).count };
 	nn_sgd sgd = { .rate_first = options->value[OPTION_RATE], .rate_last = options->value[OPTION_RATE_LAST] };
 
 	net->head_epochs = (int) options->value[OPTION_EPOCHS];
-	net->head_again = again;
+	net->again_cost = again_cost;
 	(void) StartStage(&net->head, head, &source, net->n, (int) options->value[OPTION_BATCH], net->head_epochs, sgd,
 					  options);
 	Condition(net);

@@ -268,7 +268,7 @@ TrainOptionsAnchors(const TrainOptions *options, const hash_method *method)
 {
 	TrainHead head = (TrainHead) options->value[OPTION_HEAD];
 
-	if (head == HEAD_LINEAR || (head == HEAD_AUTO && !method->anchors_standard))
+	if (head == HEAD_LINEAR || (head == HEAD_AUTO && !method->anchors_by_default))
 		return 0;
 	return (int) options->value[OPTION_ANCHORS];
 }

@@ -212,22 +212,27 @@ TellCost(int64 rows, int64 bytes, int bits, const ModelBackbone *backbone, const
 		 const TrainOptions *options)
 {
 	bool all = method->needs_net && options->value[OPTION_TRAIN_LAYERS] == TRAIN_ALL;
+	bool again = method->needs_net && TrainOptionsLearnsAgain(options, method, backbone->trained);
+	bool alone = !method->needs_net || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH || again;
 	double threads = options->value[OPTION_THREADS];
 	double n = (double) rows;
 	double pixels = 3.0 * backbone->prep.size * backbone->prep.size;
-	bool alone = !method->needs_net || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH ||
-				 TrainOptionsLearnsAgain(options, method, backbone->trained);
-	/* Numbers that the hash layer sees; kernel values lie on disk twice, as they come and conditioned. */
+	double features = backbone->features;
+	/* Kernel values lie on disk twice, as they come and conditioned; features of a network that has learned, beside those it had before. */
 	double anchors = alone ? Min(n, TrainOptionsAnchors(options, method)) : 0;
-	double inputs = anchors > 0 ? anchors : backbone->features;
-	double disk = n * (pixels + (backbone->trained || !all ? backbone->features * sizeof(float) : 0) +
-					   2 * anchors * sizeof(float));
+	double spooled = (backbone->trained || !all ? features : 0) + (again ? features : 0) + 2 * anchors;
+	double disk = n * (pixels + spooled * sizeof(float));
+	/* Conditioning takes three matrices of anchors x anchors, two of them double. */
 	double memory = 30e6 + 4.0 * (double) backbone->parameters * (all ? 2 + threads : 1) + n * bits * 16.0 +
-					(all ? n * backbone->features * sizeof(float) : 0);
+					(all ? n * features * sizeof(float) : 0) + 20 * anchors * anchors;
 	double passes = all ? 4.5 * options->value[OPTION_EPOCHS] : 1;
+	/* Of the hash layer, an epoch: forward, and backward twice that. Where it learns before and after the network, it sees features first. */
+	double epochs = again ? TrainOptionsHeadEpochs(options, backbone->trained) : options->value[OPTION_EPOCHS];
+	double layer = epochs * bits * 3 * (anchors > 0 ? anchors + (again ? features : 0) : features);
+	double kernel = anchors * (features + 2 * anchors);
 	double seconds = 1 + (double) bytes * SECONDS_A_BYTE +
 					 n * (2e-9 * pixels + (double) backbone->macs * passes / (MACS_A_SECOND * threads)) +
-					 n * options->value[OPTION_EPOCHS] * bits * inputs * 3 / MACS_A_SECOND;
+					 n * (layer + kernel) / MACS_A_SECOND;
 
 	ereport(NOTICE, (errmsg("training on " INT64_FORMAT " pictures begins when this transaction commits", rows),
 					 errdetail("It takes about %s of memory, %s of temporary disk space and, roughly, %s.",

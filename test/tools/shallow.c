@@ -12,6 +12,10 @@
 
 #include "hash/measure.h"
 
+/* As in train/options.c. */
+#define ANCHORS      2000
+#define KERNEL_WIDTH 0.7
+
 #define BATCH 256
 
 static void
@@ -65,7 +69,7 @@ kernel(const hash_method *method, size_t rows, size_t train, int *dim, const flo
 	float *values, *out;
 	eddh_error err;
 
-	check(hash_anchors_draw(train, *dim, z, method->anchors_standard, 1, seed, &anchors, &err), &err);
+	check(hash_anchors_draw(train, *dim, z, ANCHORS, KERNEL_WIDTH, seed, &anchors, &err), &err);
 	check(nn_graph_rbf(*dim, anchors.count, anchors.rows, anchors.gamma, &rbf, &err), &err);
 	values = run(rbf, rows, z);
 	*dim = anchors.count;
@@ -136,7 +140,7 @@ main(int argc, char **argv)
 	problem.values = values;
 	problem.features = z;
 	problem.labels = labels_of(problem.rows, classes, class);
-	u = method->anchors_standard > 0 ? kernel(method, rows, problem.rows, &dim, z, problem.seed) : z;
+	u = method->anchors_by_default ? kernel(method, rows, problem.rows, &dim, z, problem.seed) : z;
 	problem.inputs = u;
 	problem.input_dim = dim;
 	check(method->train(&problem, &head, &err), &err);

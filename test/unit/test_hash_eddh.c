@@ -330,10 +330,15 @@ automatic_settings_are_those_named(void **state)
 	{
 		bool several, untrained;
 		int classes; /* most of them of no row */
-		const char *variant, *balance, *lambda, *gamma;
-	} cases[] = { { false, false, 10, "h1", "ratio", "1", "100" },   { false, false, 20, "h1", "ratio", "16", "100" },
-				  { false, false, 60, "h1", "ratio", "100", "100" }, { true, false, 60, "h2", "ratio", "1", "1" },
-				  { false, true, 10, "h1", "ratio", "0.1", "0.1" },  { true, true, 10, "h1", "ratio", "0.1", "0.1" } };
+		const char *variant, *lambda, *gamma;
+	} cases[] = { { false, false, 10, "h1", "1", "100" },
+				  { false, false, 20, "h1", "16", "100" },
+				  { false, false, 60, "h1", "100", "100" },
+				  { true, false, 60, "h2", "1", "1" },
+				  { false, true, 10, "h1", "0.1", "0.1" },
+				  { true, true, 10, "h1", "0.1", "0.1" },
+				  /* Where h0 is asked for, several labels change nothing. */
+				  { true, false, 20, "h0", "16", "100" } };
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 	{
@@ -345,7 +350,8 @@ automatic_settings_are_those_named(void **state)
 		trained_make(&named, "eddh", cases[i].several, 1);
 		automatic.labels->classes = named.labels->classes = cases[i].classes;
 		set_value(&named, "variant", cases[i].variant);
-		set_value(&named, "balance", cases[i].balance);
+		if (strcmp(cases[i].variant, "h0") == 0)
+			set_value(&automatic, "variant", "h0");
 		set_value(&named, "lambda", cases[i].lambda);
 		set_value(&named, "gamma", cases[i].gamma);
 		if (cases[i].untrained)

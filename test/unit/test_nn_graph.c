@@ -291,7 +291,25 @@ join_renames_flattens_and_refuses(void **state)
 	nn_graph_free(twice);
 }
 
-/* Dense layers 6 to 5 to 4: the second takes in the first, also behind another layer, but not where two read the first or it would grow. */
+/* Two dense layers over the last dimension of 2 x 6. */
+static void
+rows_of_dense(nn_graph **out)
+{
+	const nn_node first = { .op = NN_OP_DENSE, .k = 5, .w_count = 30 };
+	const nn_node last = { .op = NN_OP_DENSE, .k = 4, .w_count = 20 };
+	const int dim[2] = { 2, 6 };
+	uint32_t at = 0;
+	eddh_error err;
+
+	expect_ok(nn_graph_new(out, &err), &err);
+	expect_ok(nn_graph_set_input(*out, "x", 2, dim, &err), &err);
+	expect_ok(nn_graph_add_node(*out, &first, "first", 1, &at, "first", &at, &err), &err);
+	expect_ok(nn_graph_add_node(*out, &last, "last", 1, &at, "last", &at, &err), &err);
+	memset((*out)->weights, 0, 50 * sizeof(float));
+	expect_ok(nn_graph_finish(*out, at, &err), &err);
+}
+
+/* Dense layers 6 to 5 to 4: the second takes in the first, also behind another layer, but not where it would grow, or where the first is applied many times. */
 static void
 end_takes_in_the_layer_before(void **state)
 {
@@ -304,6 +322,7 @@ end_takes_in_the_layer_before(void **state)
 	expect_ok(nn_graph_dense(6, 5, 1, NULL, NULL, &wide, &err), &err);
 	expect_ok(nn_graph_dense(5, 4, 2, NULL, NULL, &narrow, &err), &err);
 	expect_ok(nn_graph_join(wide, narrow, &both, &err), &err);
+	expect_ok(nn_graph_set_metadata(both, "k", "v", &err), &err);
 	expect_ok(nn_graph_rbf(6, 3, x, 0.1, &kernel, &err), &err);
 	for (int behind_kernel = 0; behind_kernel < 2; behind_kernel++)
 	{
@@ -321,6 +340,7 @@ end_takes_in_the_layer_before(void **state)
 		expect_ok(nn_graph_fold_end(both, &folded, &err), &err);
 		assert_int_equal(nn_graph_parameters(folded),
 						 behind_kernel ? nn_graph_parameters(kernel) + 3 * 4 + 4 : 6 * 4 + 4);
+		assert_true(behind_kernel || strcmp(nn_graph_metadata(folded, "k"), "v") == 0);
 		want = run(both, 3, false, 3, x);
 		got = run(folded, 3, false, 3, x);
 		for (int i = 0; i < 12; i++)
@@ -340,7 +360,7 @@ end_takes_in_the_layer_before(void **state)
 	assert_int_equal(nn_graph_parameters(folded), nn_graph_parameters(both));
 	nn_graph_free(folded);
 	nn_graph_free(both);
-	/* A single layer, and the kernel's own dense layer behind a Concat, stay as they are. */
+	/* A single layer, and a network that ends in something else, stay as they are. */
 	expect_ok(nn_graph_fold_end(wide, &folded, &err), &err);
 	assert_int_equal(nn_graph_parameters(folded), nn_graph_parameters(wide));
 	nn_graph_free(folded);
@@ -350,6 +370,11 @@ end_takes_in_the_layer_before(void **state)
 	nn_graph_free(wide);
 	nn_graph_free(narrow);
 	nn_graph_free(kernel);
+	rows_of_dense(&both);
+	expect_ok(nn_graph_fold_end(both, &folded, &err), &err);
+	assert_int_equal(nn_graph_parameters(folded), nn_graph_parameters(both));
+	nn_graph_free(folded);
+	nn_graph_free(both);
 }
 
 /* Cutting at the input or the output leaves an empty side, which copies. */
@@ -376,6 +401,9 @@ empty_network_copies(void **state)
 	assert_memory_equal(x, y, sizeof(x));
 	free(y);
 	nn_buffer_free(&file);
+	nn_graph_free(read);
+	expect_ok(nn_graph_fold_end(suffix, &read, &err), &err);
+	assert_int_equal(nn_graph_parameters(read), 0);
 	nn_graph_free(read);
 	nn_graph_free(graph);
 	nn_graph_free(prefix);

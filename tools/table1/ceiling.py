@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the features allow, apart from any method: ceiling.py LEARNED QUERIES BITS < lines "label, features separated by blanks", a tab between.
+"""What the features allow, apart from any method: ceiling.py LEARNED QUERIES BITS (LEARNED 0: all that are searched in) < lines "label, features separated by blanks", a tab between.
 
 Ridge regression from kernel values (those of the anchors head: every picture learned from is an anchor, .7 of the median distance) to the classes, and three ways to
 search with it: by the probability that two pictures are of one class, in real numbers; by codes, the signs of the regression onto codes of the classes, on both
@@ -42,11 +42,11 @@ def split(x, y, learned, queries, bits, seed):
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
     query, database = order[:queries], order[queries:]
-    train = database[:learned]
+    train = database[: learned or len(database)]
     values = kernel(x, x[train])
     values -= values[train].mean(0)
     covariance = values[train].T @ values[train]
-    covariance += RIDGE * np.trace(covariance) / learned * np.eye(learned)
+    covariance += RIDGE * np.trace(covariance) / len(train) * np.eye(len(train))
 
     def regress(targets):
         return values @ np.linalg.solve(covariance, values[train].T @ (targets - targets.mean(0))) + targets.mean(0)

@@ -13,7 +13,7 @@ import sys
 RATES = [{"rate": 0.005}, {"rate": 0.05}]  # beside 0.02
 LOW_RATES = [{"rate": 0.002}, {"rate": 0.02}]  # beside 0.005
 HIGH_RATES = [{"rate": 0.02}, {"rate": 0.1}]  # beside 0.05
-GRID = {
+OWN = {
     "eddh": [{}, {"lambda": 1}, {"lambda": 100}, {"gamma": 10}, *RATES],
     "ksh": [{}, {"rows": 1000}, {"anchors": 300}, {"anchors": 1000}, {"kernel_width": 0.5}, {"kernel_width": 1}],
     "sdh": [{}, {"ridge": 0.01}, {"ridge": 1}, {"nu": 0.01}, {"lambda": 0.1}, {"iterations": 15}],
@@ -27,7 +27,7 @@ GRID = {
 # The same for every method: what its layer sees.
 KERNEL = [{"kernel_width": width, "anchors": anchors} for anchors in (1000, 2000) for width in (0.5, 0.7, 1)]
 
-SETTINGS = {"search": GRID, "kernel": {method: KERNEL for method in GRID}}
+SETTINGS = {"search": OWN, "kernel": {method: KERNEL for method in OWN}}
 HEADS = {"search": ("linear", "anchors"), "kernel": ("anchors",)}
 
 
