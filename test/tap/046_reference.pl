@@ -44,7 +44,8 @@ sub write_file
 my %options = (
 	all => q{'label', 24, options => '{"epochs": 3, "threads": 1}'},
 	hash => q{'label', 24, options => '{"epochs": 3, "threads": 1, "train_layers": "hash", "head": "linear"}'},
-	anchors => q{'label', 24, options => '{"epochs": 3, "threads": 1, "train_layers": "hash", "head": "anchors"}'},
+	# A wide kernel: these made-up pictures are unlike those of the training, and far from all anchors a narrow one vanishes.
+	anchors => q{'label', 24, options => '{"epochs": 3, "threads": 1, "train_layers": "hash", "head": "anchors", "kernel_width": 4}'},
 	itq => q{NULL, 24});
 my $folder = PostgreSQL::Test::Utils::tempdir();
 for my $model (sort keys %options)
@@ -77,8 +78,7 @@ for my $model (sort keys %options)
 	is($wrong, 0, "$model: equal codes wherever the output is not next to zero");
 	cmp_ok($near, '<', $bit / 10, "$model: it hardly ever is");
 	$seen{$_}++ for @codes;
-	# Far from all anchors the kernel vanishes: pictures unlike those of the training get few codes.
-	cmp_ok(scalar(keys %seen), '>', $model eq 'anchors' ? 1 : 3, "$model: the codes differ between pictures");
+	cmp_ok(scalar(keys %seen), '>', 3, "$model: the codes differ between pictures");
 }
 $node->stop;
 done_testing();
