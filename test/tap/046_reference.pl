@@ -44,7 +44,8 @@ sub write_file
 my %options = (
 	all => q{'label', 24, options => '{"epochs": 3, "threads": 1}'},
 	hash => q{'label', 24, options => '{"epochs": 3, "threads": 1, "train_layers": "hash", "head": "linear"}'},
-	# A wide kernel: these made-up pictures are unlike those of the training, and far from all anchors a narrow one vanishes.
+	# The default kernel, and a wide one: these made-up pictures are unlike those of the training, and far from all anchors a narrow kernel vanishes.
+	narrow => q{'label', 24, options => '{"epochs": 3, "threads": 1, "train_layers": "hash", "head": "anchors"}'},
 	anchors => q{'label', 24, options => '{"epochs": 3, "threads": 1, "train_layers": "hash", "head": "anchors", "kernel_width": 4}'},
 	itq => q{NULL, 24});
 my $folder = PostgreSQL::Test::Utils::tempdir();
@@ -78,7 +79,7 @@ for my $model (sort keys %options)
 	is($wrong, 0, "$model: equal codes wherever the output is not next to zero");
 	cmp_ok($near, '<', $bit / 10, "$model: it hardly ever is");
 	$seen{$_}++ for @codes;
-	cmp_ok(scalar(keys %seen), '>', 3, "$model: the codes differ between pictures");
+	cmp_ok(scalar(keys %seen), '>', 3, "$model: the codes differ between pictures") if $model ne 'narrow';
 }
 $node->stop;
 done_testing();
