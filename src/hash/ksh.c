@@ -20,17 +20,18 @@
 #define LANCZOS_STEPS 160
 #define LANCZOS_CHECK 10   /* steps between looks at the eigenvector */
 #define LANCZOS_NEAR  1e-6 /* its residual, as a share of the eigenvalue */
-#define RIDGE         1e-4 /* of K^T K, as a share of its mean diagonal */
 
 enum
 {
-	PARAM_ROWS
+	PARAM_ROWS,
+	PARAM_RIDGE
 };
 
 static const hash_param params[] = {
 	[PARAM_ROWS] = { "rows", 2000, 16, 5000, NULL,
 					 "labelled rows that bits are learned from; a square of them where no two have the same labels",
 					 .whole = true },
+	[PARAM_RIDGE] = { "ridge", 1e-4, 1e-9, 1e6, NULL, "added to K'K, as a share of its mean diagonal" },
 	{ NULL },
 };
 
@@ -358,7 +359,7 @@ prepare(training *t, const hash_inputs *in, eddh_error *err)
 	for (size_t i = 0; i < d; i++)
 		trace += t->factor[i * d + i];
 	for (size_t i = 0; i < d; i++)
-		t->factor[i * d + i] += RIDGE * trace / (double) d;
+		t->factor[i * d + i] += t->problem->values[PARAM_RIDGE] * trace / (double) d;
 	if (!isfinite(trace))
 		code = eddh_fail(err, EDDH_NUMERIC, "features of a row are not finite");
 	else
