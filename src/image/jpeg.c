@@ -254,7 +254,7 @@ read_pixels(jpeg_reader *r)
 	cinfo->mem->max_memory_to_use = left > LONG_MAX ? LONG_MAX : left > 0 ? (long) left : 1;
 	jpeg_start_decompress(cinfo);
 
-	code = image_resampler_create(&plan, cinfo->output_width, cinfo->output_height, &r->resampler, r->err);
+	code = image_resampler_create(&plan, cinfo->output_width, cinfo->output_height, r->job->rgb, &r->resampler, r->err);
 	if (code != EDDH_OK)
 		give_up(r, code);
 	r->row = malloc((size_t) cinfo->output_width * cinfo->output_components);
@@ -270,7 +270,6 @@ read_pixels(jpeg_reader *r)
 	}
 	/* Reads to the end of the picture, so that a missing end is noticed. */
 	jpeg_finish_decompress(cinfo);
-	image_resampler_finish(r->resampler, r->info->orientation, r->job->rgb);
 }
 
 static void

@@ -143,7 +143,7 @@ read_pixels(png_reader *r)
 	if ((channels != 3 && channels != 4) || png_get_rowbytes(r->png, r->meta) != width * channels)
 		give_up(r, eddh_fail(r->err, EDDH_UNSUPPORTED, "PNG of a kind that is not supported"));
 
-	code = image_resampler_create(&plan, r->info->width, r->info->height, &r->resampler, r->err);
+	code = image_resampler_create(&plan, r->info->width, r->info->height, r->job->rgb, &r->resampler, r->err);
 	if (code != EDDH_OK)
 		give_up(r, code);
 	r->pixels = calloc(rows, width * channels);
@@ -163,7 +163,6 @@ read_pixels(png_reader *r)
 			image_resampler_add_row(r->resampler, row);
 		}
 	png_read_end(r->png, NULL);
-	image_resampler_finish(r->resampler, r->info->orientation, r->job->rgb);
 }
 
 static void

@@ -9,15 +9,22 @@
 
 struct image_resampler
 {
+	const image_kernels *kernels;
 	int size;
 	uint32_t in_width, in_height;
-	uint32_t next_row;   /* to be fed */
-	uint32_t first_open; /* output rows before this one have all their inputs */
+	uint32_t next_row; /* to be fed */
+	uint32_t next_out; /* output row: those before it are written */
 	image_axis horizontal;
 	image_axis vertical;
-	int16_t *middle; /* one input row, resampled horizontally: size x 3, IMAGE_MIDDLE_BITS */
-	int32_t *sums;   /* the output: size x size x 3, with the bits of both passes */
-	void *room;      /* for image_row_across */
+	uint32_t held_rows;   /* of middle */
+	int16_t *middle;      /* input row y, resampled across, at y % held_rows: size x 3 numbers with IMAGE_MIDDLE_BITS */
+	uint8_t *even;        /* an input row that waits for the next: they go across in pairs */
+	const int16_t **rows; /* vertical.taps: those of one output row */
+	uint8_t *line;        /* an output row, before it is turned */
+	uint8_t
+		*rgb; /* the output, and where its stored pixel (0, 0), the one to the right and the one below lie: in bytes */
+	ptrdiff_t origin, right, down;
+	void *room; /* for kernels->across */
 };
 
 static int64_t
@@ -125,20 +132,38 @@ uint64_t
 image_resampler_memory(const image_plan *plan, uint32_t in_width, uint32_t in_height)
 {
 	uint64_t size = (uint64_t) plan->size;
-	uint32_t taps = under_kernel(in_width, plan->width);
-	uint64_t weights = size * ((uint64_t) taps + under_kernel(in_height, plan->height));
+	uint64_t across = under_kernel(in_width, plan->width), down = under_kernel(in_height, plan->height);
 
-	return image_row_room(in_width, taps) + size * 3 * sizeof(int16_t) + size * size * 3 * sizeof(int32_t) +
-		   weights * sizeof(int16_t);
+	return image_row_room(in_width, (uint32_t) across) + (uint64_t) in_width * 3 +
+		   size * (across + down) * sizeof(int16_t) + (down + 1) * size * 3 * sizeof(int16_t) +
+		   down * sizeof(int16_t *) + size * 3;
+}
+
+/* EXIF 2.32, 4.6.4 A. */
+static void
+turn(image_resampler *r, int orientation)
+{
+	ptrdiff_t n = r->size, last = n - 1;
+	const struct
+	{
+		ptrdiff_t origin, right, down;
+	} turns[8] = {
+		{ 0, 1, n }, { last, -1, n }, { n * n - 1, -1, -n }, { n * last, 1, -n },
+		{ 0, n, 1 }, { last, n, -1 }, { n * n - 1, -n, -1 }, { n * last, -n, 1 },
+	};
+
+	r->origin = 3 * turns[orientation - 1].origin;
+	r->right = 3 * turns[orientation - 1].right;
+	r->down = 3 * turns[orientation - 1].down;
 }
 
 eddh_code
-image_resampler_create(const image_plan *plan, uint32_t in_width, uint32_t in_height, image_resampler **result,
-					   eddh_error *err)
+image_resampler_create(const image_plan *plan, uint32_t in_width, uint32_t in_height, uint8_t *rgb,
+					   image_resampler **result, eddh_error *err)
 {
 	image_resampler *r = calloc(1, sizeof(*r));
-	uint32_t size = (uint32_t) plan->size;
-	eddh_code code;
+	uint32_t size = (uint32_t) plan->size, taps = under_kernel(in_height, plan->height);
+	eddh_code code = EDDH_OK;
 
 	*result = NULL;
 	if (r == NULL)
@@ -146,14 +171,20 @@ image_resampler_create(const image_plan *plan, uint32_t in_width, uint32_t in_he
 	r->size = plan->size;
 	r->in_width = in_width;
 	r->in_height = in_height;
-	r->middle = malloc((size_t) size * 3 * sizeof(*r->middle));
-	r->sums = calloc((size_t) size * size * 3, sizeof(*r->sums));
+	r->rgb = rgb;
+	turn(r, plan->orientation);
+	for (int i = 0; image_kernels_at(i) != NULL; i++)
+		r->kernels = image_kernels_at(i);
+	/* What an output row wants, and one more, since they come in pairs. */
+	r->held_rows = taps + 1;
+	r->middle = malloc((size_t) r->held_rows * size * 3 * sizeof(*r->middle)); /* taps <= 10^6 */
+	r->even = malloc((size_t) in_width * 3);
+	r->rows = malloc(taps * sizeof(*r->rows));
+	r->line = malloc((size_t) size * 3);
 	r->room = malloc(image_row_room(in_width, under_kernel(in_width, plan->width))); /* in_width <= 10^6 */
-	if (r->room == NULL)
-		code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory for a row of %u pixels", in_width);
-	else if (r->middle == NULL || r->sums == NULL)
-		code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory for a picture of %u x %u pixels", size, size);
-	else
+	if (r->middle == NULL || r->even == NULL || r->rows == NULL || r->line == NULL || r->room == NULL)
+		code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory for %u rows of %u pixels", taps, size);
+	if (code == EDDH_OK)
 		code = axis_create(&r->horizontal, in_width, plan->width, plan->left, size, err);
 	if (code == EDDH_OK)
 		code = axis_create(&r->vertical, in_height, plan->height, plan->top, size, err);
@@ -174,60 +205,55 @@ image_resampler_free(image_resampler *r)
 	axis_free(&r->horizontal);
 	axis_free(&r->vertical);
 	free(r->middle);
-	free(r->sums);
+	free(r->even);
+	free(r->rows);
+	free(r->line);
 	free(r->room);
 	free(r);
 }
 
-void
-image_resampler_add_row(image_resampler *r, const uint8_t *rgb)
+static int16_t *
+middle_row(const image_resampler *r, uint32_t y)
+{
+	return r->middle + (size_t) (y % r->held_rows) * 3 * (size_t) r->size;
+}
+
+static void
+write_row(image_resampler *r, uint32_t i)
 {
 	const image_axis *v = &r->vertical;
-	size_t row_len = (size_t) r->size * 3;
-	uint32_t y = r->next_row++;
-	bool resampled = false;
+	uint8_t *out = r->rgb + r->origin + (ptrdiff_t) i * r->down;
+	bool upright = r->right == 3;
+	uint8_t *line = upright ? out : r->line;
 
-	if (y >= r->in_height)
-		return;
-	while (r->first_open < v->n && v->start[r->first_open] + v->count[r->first_open] <= y)
-		r->first_open++;
-	/* Starts and ends never fall from one output row to the next, so the rows that want this input are neighbours. */
-	for (uint32_t i = r->first_open; i < v->n && v->start[i] <= y; i++)
-	{
-		if (!resampled)
-			image_row_across(&r->horizontal, rgb, r->in_width, r->room, r->middle);
-		resampled = true;
-		if (y - v->start[i] < v->count[i])
-			image_row_add(r->sums + i * row_len, r->middle, v->weight[(size_t) i * v->taps + (y - v->start[i])],
-						  row_len);
-	}
+	/* What weighs nothing has to be a row all the same. */
+	for (uint32_t k = 0; k < v->taps; k++)
+		r->rows[k] = middle_row(r, v->start[i] + (k < v->count[i] ? k : 0));
+	r->kernels->down(r->rows, v->weight + (size_t) i * v->taps, v->taps, line, 3 * (size_t) r->size);
+	for (int x = 0; !upright && x < r->size; x++)
+		memcpy(out + x * r->right, line + 3 * x, 3);
 }
 
 void
-image_resampler_finish(const image_resampler *r, int orientation, uint8_t *rgb)
+image_resampler_add_row(image_resampler *r, const uint8_t *row)
 {
-	ptrdiff_t n = r->size;
-	ptrdiff_t last = n - 1;
-	/* Where stored pixel (0, 0) goes, and how far apart the neighbours to its right and below land: EXIF 2.32, 4.6.4 A. */
-	const struct
-	{
-		ptrdiff_t origin, right, down;
-	} turn[8] = {
-		{ 0, 1, n }, { last, -1, n }, { n * n - 1, -1, -n }, { n * last, 1, -n },
-		{ 0, n, 1 }, { last, n, -1 }, { n * n - 1, -n, -1 }, { n * last, -n, 1 },
-	};
-	uint8_t line[3 * IMAGE_MAX_SIDE];
+	const image_axis *v = &r->vertical;
+	uint32_t y = r->next_row++, first = y - y % 2;
+	const uint8_t *pair[2] = { first == y ? row : r->even, row };
+	int16_t *middle[2] = { middle_row(r, first), middle_row(r, y) };
 
-	for (ptrdiff_t y = 0; y < n; y++)
+	if (y >= r->in_height || r->next_out >= v->n)
+		return;
+	if (first == y && y + 1 < r->in_height)
 	{
-		uint8_t *out = rgb + 3 * (turn[orientation - 1].origin + y * turn[orientation - 1].down);
-		ptrdiff_t step = 3 * turn[orientation - 1].right;
-
-		image_row_finish(r->sums + 3 * n * y, line, 3 * (size_t) n);
-		if (step == 3)
-			memcpy(out, line, 3 * (size_t) n);
-		else
-			for (ptrdiff_t x = 0; x < n; x++)
-				memcpy(out + x * step, line + 3 * x, 3);
+		memcpy(r->even, row, (size_t) r->in_width * 3);
+		return;
 	}
+	if (y < v->start[r->next_out])
+		return;
+	r->kernels->across(&r->horizontal, pair, r->in_width, r->room, middle);
+	/* Starts and ends never fall from one output row to the next, and none needs more rows than are held. */
+	for (; first <= y; first++)
+		while (r->next_out < v->n && first + 1 == v->start[r->next_out] + v->count[r->next_out])
+			write_row(r, r->next_out++);
 }

@@ -1,17 +1,20 @@
 /*
- * rows.h: what the resampler does to a row: across, down, and to bytes. Private to the image room.
+ * rows.h: what the resampler does to rows: across, then down to bytes. Private to the image room.
  *
- * Every function has a plain twin, which is what other processors than x86-64 run; both compute the same integers.
+ * Kernels for several instruction sets, all of which compute the same integers.
  */
 #ifndef EDDH_IMAGE_ROWS_H
 #define EDDH_IMAGE_ROWS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Fixed point: weights have 14 bits of fraction, what lies between the two passes 6; both fit 16 bits with their overshoot. */
-#define IMAGE_WEIGHT_BITS 14
-#define IMAGE_MIDDLE_BITS 6
+#define IMAGE_WEIGHT_BITS  14
+#define IMAGE_MIDDLE_BITS  6
+#define IMAGE_ACROSS_SHIFT (IMAGE_WEIGHT_BITS - IMAGE_MIDDLE_BITS)
+#define IMAGE_DOWN_SHIFT   (IMAGE_WEIGHT_BITS + IMAGE_MIDDLE_BITS)
 
 /* For each output position: which inputs it takes, and how much of each. Weights of a position add up to 1 exactly. */
 typedef struct image_axis
@@ -23,19 +26,43 @@ typedef struct image_axis
 	int16_t *weight; /* n x taps; zero from count on */
 } image_axis;
 
-/* Bytes that image_row_across needs for a row of `width` pixels and as many taps, aligned as malloc does. */
-extern size_t image_row_room(uint32_t width, uint32_t taps);
+/* Bytes that `across` needs for rows of `width` pixels and as many taps, aligned as malloc does. */
+static inline size_t
+image_row_room(uint32_t width, uint32_t taps)
+{
+	return ((size_t) width + taps) * 32;
+}
 
-/* A row of `width` pixels to a->n of them, with IMAGE_MIDDLE_BITS of fraction. */
-extern void image_row_across(const image_axis *a, const uint8_t *rgb, uint32_t width, void *room, int16_t *out);
-extern void image_row_across_plain(const image_axis *a, const uint8_t *rgb, int16_t *out);
+typedef struct image_kernels
+{
+	const char *name;
+	/* Two rows of `width` pixels to a->n of them each, with IMAGE_MIDDLE_BITS of fraction. Both may be the same, as may both outputs. */
+	void (*across)(const image_axis *a, const uint8_t *const rgb[2], uint32_t width, void *room, int16_t *const out[2]);
+	/* n bytes out of as many numbers of each of `taps` rows (even): their weighted sum, rounded and clamped. Rows that weigh nothing are read too. */
+	void (*down)(const int16_t *const *rows, const int16_t *weight, uint32_t taps, uint8_t *out, size_t n);
+} image_kernels;
 
-/* sums += weight row; n numbers. */
-extern void image_row_add(int32_t *sums, const int16_t *row, int16_t weight, size_t n);
-extern void image_row_add_plain(int32_t *sums, const int16_t *row, int16_t weight, size_t n);
+/* The i-th set that this processor runs, the plain one first, the fastest last; NULL beyond. */
+extern const image_kernels *image_kernels_at(int i);
 
-/* The finished sums, rounded and clamped to bytes. */
-extern void image_row_finish(const int32_t *sums, uint8_t *out, size_t n);
-extern void image_row_finish_plain(const int32_t *sums, uint8_t *out, size_t n);
+/* `down` from number `first` on, plainly: what others leave. */
+extern void image_row_down_from(const int16_t *const *rows, const int16_t *weight, uint32_t taps, uint8_t *out,
+								size_t first, size_t n);
+
+#ifdef __SSE2__
+#define EDDH_IMAGE_X86
+extern const image_kernels image_kernels_sse2;
+extern const image_kernels image_kernels_avx2;
+
+/* Two weights that are neighbours in memory. */
+static inline int32_t
+image_weight_pair(const int16_t *weight)
+{
+	int32_t both;
+
+	__builtin_memcpy(&both, weight, sizeof(both));
+	return both;
+}
+#endif
 
 #endif /* EDDH_IMAGE_ROWS_H */

@@ -54,6 +54,7 @@ image_plan_make(const image_prep *prep, const image_info *info, image_plan *plan
 
 	memset(plan, 0, sizeof(*plan));
 	plan->size = prep->size;
+	plan->orientation = info->orientation;
 	plan->width = plan->height = (uint32_t) prep->size;
 	if (prep->resize == IMAGE_SQUASH)
 		return;

@@ -136,7 +136,7 @@ image_webp_decode(const image_job *job, image_info *info, eddh_error *err)
 							  err);
 	if (code != EDDH_OK)
 		return code;
-	code = image_resampler_create(&plan, info->width, info->height, &resampler, err);
+	code = image_resampler_create(&plan, info->width, info->height, job->rgb, &resampler, err);
 	if (code != EDDH_OK)
 		return code;
 	pixels = malloc(height * stride);
@@ -152,8 +152,6 @@ image_webp_decode(const image_job *job, image_info *info, eddh_error *err)
 			image_over_white(row, row, width);
 		image_resampler_add_row(resampler, row);
 	}
-	if (code == EDDH_OK)
-		image_resampler_finish(resampler, info->orientation, job->rgb);
 	free(pixels);
 	image_resampler_free(resampler);
 	return code;

@@ -1,4 +1,4 @@
-/* test_image_rows.c: the resampler's vector code gives the integers of its plain twin, for every length and weight. */
+/* test_image_rows.c: the resampler's vector kernels give the integers of the plain ones, for every length and weight. */
 #include "image_check.h"
 
 #include "common/random.h"
@@ -58,19 +58,33 @@ across(void **state)
 	for (int i = 0; i < 2000; i++)
 	{
 		uint32_t width = (uint32_t) pick(&rng, 1, i % 10 == 0 ? 300 : 20);
-		uint8_t *rgb = random_row(&rng, (size_t) width * 3);
+		uint8_t *rgb[2] = { random_row(&rng, (size_t) width * 3), random_row(&rng, (size_t) width * 3) };
+		const uint8_t *const rows[2] = { rgb[0], rgb[i % 3 != 0] };
 		image_axis a = random_axis(&rng, width, (uint32_t) pick(&rng, 1, (int) width));
 		void *room = make_alloc(image_row_room(width, a.taps));
-		int16_t *got = make_alloc(3 * a.n * sizeof(*got));
-		int16_t *want = make_alloc(3 * a.n * sizeof(*want));
+		int16_t *got[2], *want[2];
 
-		image_row_across(&a, rgb, width, room, got);
-		image_row_across_plain(&a, rgb, want);
-		assert_memory_equal(got, want, 3 * a.n * sizeof(*got));
-		free(rgb);
+		for (int row = 0; row < 2; row++)
+		{
+			got[row] = make_alloc(3 * a.n * sizeof(**got));
+			want[row] = make_alloc(3 * a.n * sizeof(**want));
+		}
+		image_kernels_at(0)->across(&a, rows, width, room, want);
+		for (int set = 1; image_kernels_at(set) != NULL; set++)
+		{
+			for (int row = 0; row < 2; row++)
+				memset(got[row], 0, 3 * a.n * sizeof(**got));
+			image_kernels_at(set)->across(&a, rows, width, room, got);
+			for (int row = 0; row < 2; row++)
+				assert_memory_equal(got[row], want[row], 3 * a.n * sizeof(**got));
+		}
+		for (int row = 0; row < 2; row++)
+		{
+			free(rgb[row]);
+			free(got[row]);
+			free(want[row]);
+		}
 		free(room);
-		free(got);
-		free(want);
 		free(a.start);
 		free(a.count);
 		free(a.weight);
@@ -86,47 +100,34 @@ down(void **state)
 	for (int i = 0; i < 2000; i++)
 	{
 		size_t n = (size_t) pick(&rng, 1, 70);
-		int16_t *row = make_alloc(n * sizeof(*row));
-		int32_t *got = make_alloc(n * sizeof(*got));
-		int32_t *want = make_alloc(n * sizeof(*want));
-		int16_t weight = (int16_t) pick(&rng, INT16_MIN, INT16_MAX);
+		uint32_t taps = 2 * (uint32_t) pick(&rng, 1, i % 10 == 0 ? 60 : 5);
+		int16_t **rows = make_alloc(taps * sizeof(*rows)), *weight = make_alloc(taps * sizeof(*weight));
+		uint8_t *got = make_alloc(n), *want = make_alloc(n);
+		int left = 1 << IMAGE_WEIGHT_BITS;
+		bool wild = i % 4 == 0; /* far below black and above white */
 
-		for (size_t j = 0; j < n; j++)
+		for (uint32_t k = 0; k < taps; k++)
 		{
-			row[j] = (int16_t) pick(&rng, INT16_MIN, INT16_MAX);
-			got[j] = want[j] = pick(&rng, -(1 << 29), 1 << 29);
+			int w = k == taps - 1 ? left : pick(&rng, -1500, 6000) / (int) (1 + taps / 4);
+
+			weight[k] = (int16_t) w;
+			left -= w;
+			rows[k] = make_alloc(n * sizeof(**rows));
+			for (size_t j = 0; j < n; j++)
+				rows[k][j] = (int16_t) (wild ? pick(&rng, INT16_MIN, INT16_MAX)
+											 : pick(&rng, -40, 300) * (1 << IMAGE_MIDDLE_BITS));
 		}
-		image_row_add(got, row, weight, n);
-		image_row_add_plain(want, row, weight, n);
-		assert_memory_equal(got, want, n * sizeof(*got));
-		free(row);
-		free(got);
-		free(want);
-	}
-}
-
-static void
-finish(void **state)
-{
-	eddh_rng rng;
-
-	eddh_rng_seed(&rng, 73);
-	for (int i = 0; i < 2000; i++)
-	{
-		size_t n = (size_t) pick(&rng, 1, 70);
-		int32_t *sums = make_alloc(n * sizeof(*sums));
-		uint8_t *got = make_alloc(n);
-		uint8_t *want = make_alloc(n);
-
-		/* From below black to above white, and far beyond. */
-		for (size_t j = 0; j < n; j++)
-			sums[j] = pick(&rng, -40, 300) * (1 << 20) + pick(&rng, 0, (1 << 20) - 1);
-		if (i % 4 == 0)
-			sums[pick(&rng, 0, (int) n - 1)] = pick(&rng, 0, 1) ? INT32_MAX - (1 << 19) : INT32_MIN;
-		image_row_finish(sums, got, n);
-		image_row_finish_plain(sums, want, n);
-		assert_memory_equal(got, want, n);
-		free(sums);
+		image_kernels_at(0)->down((const int16_t *const *) rows, weight, taps, want, n);
+		for (int set = 1; image_kernels_at(set) != NULL; set++)
+		{
+			memset(got, 0, n);
+			image_kernels_at(set)->down((const int16_t *const *) rows, weight, taps, got, n);
+			assert_memory_equal(got, want, n);
+		}
+		for (uint32_t k = 0; k < taps; k++)
+			free(rows[k]);
+		free(rows);
+		free(weight);
 		free(got);
 		free(want);
 	}
@@ -165,8 +166,7 @@ normalise(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(across), cmocka_unit_test(down), cmocka_unit_test(finish),
-										cmocka_unit_test(normalise) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(across), cmocka_unit_test(down), cmocka_unit_test(normalise) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
