@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""What scripts/validate trials tries: as many settings for each method, drawn from ranges for what that method has, on each head.
+"""What scripts/validate trials tries: settings drawn from ranges for what a method has, on each head.
 
-trials.py options METHODS COUNT SEEDS               names of the variants, a tab, the options of eddh_compare
-trials.py report COUNT FILE                         from lines "set, variant, bits, mAP" a table in Markdown: defaults and the best, by kind of set
-trials.py finalists COUNT FILE SEEDS                as options, of the best settings of each kind alone; their splits are others
+trials.py options METHODS SEEDS      names of the variants, a tab, the options of eddh_compare
+trials.py report FILE                from lines "set, variant, bits, mAP" a table in Markdown: defaults and the best, by kind of set
+trials.py finalists FILE SEEDS       as options, of the best settings of each kind alone; their splits are others
 """
 import collections
 import csv
 import json
+import math
 import random
 import sys
 
@@ -16,6 +17,7 @@ RATES = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1]
 DESCENT = {"rate": RATES, "batch": [64, 256], "weight_decay": [5e-5, 5e-3], "epochs": [60]}
 KERNEL = {"kernel_width": [0.5, 1]}
 SPACE = {
+    "eddh": {"lambda": [1, 10, 100], "gamma": [1, 10, 100], "variant": ["h0", "h1", "h2"], "outer": [5, 30], **DESCENT, **KERNEL},
     "ksh": {"ridge": [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10], "rows": [1000], **KERNEL},
     "sdh": {"ridge": [3e-4, 1e-3, 3e-3, 1e-2, 0.03, 0.1, 0.3, 1], "nu": [1e-6, 1e-5, 1e-4, 1e-3, 1e-2], "lambda": [0.1, 1, 10, 100], "iterations": [3, 15], **KERNEL},
     "cnnh": {"sweeps": [3, 30], **DESCENT, **KERNEL},
@@ -25,26 +27,28 @@ SPACE = {
     "adsh": {"gamma": [0.004, 0.02, 0.1, 0.5, 2, 10], "outer": [5, 10], **DESCENT, **KERNEL},
     "orthohash": {"scale": [1, 2, 4, 8, 16], "margin": [0, 0.2, 0.4, 0.6, 0.8], "start": ["random"], **DESCENT, **KERNEL},
 }
+# EDDH had some forty by hand before: lambda and gamma, variants, balance.
+COUNT = {method: min(40 if method == "eddh" else 80, math.prod(len(values) + 1 for values in space.values())) for method, space in SPACE.items()}
 KINDS = {"few classes": ("cifar10", "fashion"), "many classes": ("caltech51",), "several labels": ("mosaics",)}
 HEADS = ("linear", "anchors")
 FINALISTS = 3  # of each kind by both heads together, and the best of each head
 OTHER_SPLITS = 101
 
 
-def settings(method, count):
-    """The defaults and count - 1 others, always the same for the same method; in each about half of what there is to choose stays as it is."""
+def settings(method):
+    """The defaults and others, always the same for the same method; in each about half of what there is to choose stays as it is."""
     chosen = random.Random(method)
     drawn = [{}]
-    while len(drawn) < count:
+    while len(drawn) < COUNT[method]:
         setting = {name: chosen.choice(values) for name, values in SPACE[method].items() if chosen.random() < 0.5}
         if setting not in drawn:
             drawn.append(setting)
     return drawn
 
 
-def options(numbers, count, seeds, more):
+def options(numbers, seeds, more):
     """Of eddh_compare, for {method: numbers of settings}."""
-    own = {f"{m}_{i}_{head}": {"method": m, "head": head, **settings(m, count)[i]} for m, some in numbers.items() for i in some for head in HEADS}
+    own = {f"{m}_{i}_{head}": {"method": m, "head": head, **settings(m)[i]} for m, some in numbers.items() for i in some for head in HEADS}
     print(",".join(own) + "\t" + json.dumps({"seeds": seeds, **more, **own}))
 
 
@@ -82,7 +86,7 @@ def shown(setting):
     return ", ".join(f"{k} {v:g}" if not isinstance(v, str) else f"{k} {v}" for k, v in setting.items()) or "defaults"
 
 
-def report(count, file):
+def report(file):
     figures = read(file)
     print("| method | sets | setting | both heads | " + " | ".join(HEADS) + " |\n" + "|---" * (4 + len(HEADS)) + "|")
     for method in SPACE:
@@ -92,10 +96,10 @@ def report(count, file):
                 continue
             by_head = [scores(figures, method, sets, [head]) for head in HEADS]
             for i in dict.fromkeys([0, *best(total, FINALISTS), *(best(values, 1)[0] for values in by_head)]):
-                print(f"| {method} | {kind} | {shown(settings(method, count)[i])} | {total[i]:.3f} | " + " | ".join(f"{v[i]:.3f}" for v in by_head) + " |")
+                print(f"| {method} | {kind} | {shown(settings(method)[i])} | {total[i]:.3f} | " + " | ".join(f"{v[i]:.3f}" for v in by_head) + " |")
 
 
-def finalists(count, file, seeds):
+def finalists(file, seeds):
     figures = read(file)
     numbers = {}
     for method in SPACE:
@@ -105,12 +109,12 @@ def finalists(count, file, seeds):
             for head in HEADS:
                 some.update(best(scores(figures, method, sets, [head]), 1))
         numbers[method] = sorted(some)
-    options(numbers, count, seeds, {"seed": OTHER_SPLITS})
+    options(numbers, seeds, {"seed": OTHER_SPLITS})
 
 
 if sys.argv[1] == "options":
-    options({m: range(int(sys.argv[3])) for m in sys.argv[2].split(",")}, int(sys.argv[3]), int(sys.argv[4]), {})
+    options({m: range(COUNT[m]) for m in sys.argv[2].split(",")}, int(sys.argv[3]), {})
 elif sys.argv[1] == "finalists":
-    finalists(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    finalists(sys.argv[2], int(sys.argv[3]))
 else:
-    report(int(sys.argv[2]), sys.argv[3])
+    report(sys.argv[2])
