@@ -3,7 +3,7 @@
 
 trials.py options METHODS SEEDS      names of the variants, a tab, the options of eddh_compare
 trials.py report FILE                from lines "set, variant, bits, mAP" a table in Markdown: defaults and the best, by kind of set
-trials.py finalists FILE SEEDS       as options, of the best settings of each kind alone; their splits are others
+trials.py finalists FILE SEEDS SET   as options, of the best settings for sets of that kind alone; their splits are others
 """
 import collections
 import csv
@@ -31,7 +31,7 @@ SPACE = {
 COUNT = {method: min(40 if method == "eddh" else 80, math.prod(len(values) + 1 for values in space.values())) for method, space in SPACE.items()}
 KINDS = {"few classes": ("cifar10", "fashion"), "many classes": ("caltech51",), "several labels": ("mosaics",)}
 HEADS = ("linear", "anchors")
-FINALISTS = 3  # of each kind by both heads together, and the best of each head
+FINALISTS = 2  # by both heads together, and the best of each head
 OTHER_SPLITS = 101
 
 
@@ -99,22 +99,20 @@ def report(file):
                 print(f"| {method} | {kind} | {shown(settings(method)[i])} | {total[i]:.3f} | " + " | ".join(f"{v[i]:.3f}" for v in by_head) + " |")
 
 
-def finalists(file, seeds):
+def finalists(file, seeds, data):
     figures = read(file)
+    sets = next(sets for sets in kinds(figures).values() if data in sets)
     numbers = {}
     for method in SPACE:
-        some = {0}
-        for sets in kinds(figures).values():
-            some.update(best(scores(figures, method, sets, HEADS), FINALISTS))
-            for head in HEADS:
-                some.update(best(scores(figures, method, sets, [head]), 1))
-        numbers[method] = sorted(some)
+        total = scores(figures, method, sets, HEADS)
+        if total:
+            numbers[method] = sorted({0, *best(total, FINALISTS), *(best(scores(figures, method, sets, [head]), 1)[0] for head in HEADS)})
     options(numbers, seeds, {"seed": OTHER_SPLITS})
 
 
 if sys.argv[1] == "options":
     options({m: range(COUNT[m]) for m in sys.argv[2].split(",")}, int(sys.argv[3]), {})
 elif sys.argv[1] == "finalists":
-    finalists(sys.argv[2], int(sys.argv[3]))
+    finalists(sys.argv[2], int(sys.argv[3]), sys.argv[4])
 else:
     report(sys.argv[2])
