@@ -31,7 +31,7 @@ static const hash_param params[] = {
 	[PARAM_ROWS] = { "rows", 2000, 16, 5000, NULL,
 					 "labelled rows that bits are learned from; a square of them where no two have the same labels",
 					 .whole = true },
-	[PARAM_RIDGE] = { "ridge", 1e-4, 1e-9, 1e6, NULL, "added to K'K, as a share of its mean diagonal" },
+	[PARAM_RIDGE] = { "ridge", 0.1, 1e-9, 1e6, NULL, "added to K'K, as a share of its mean diagonal" },
 	{ NULL },
 };
 
@@ -448,7 +448,7 @@ const hash_method hash_ksh_method = {
 	.title = "Supervised Hashing with Kernels",
 	.paper = "W. Liu, J. Wang, R. Ji, Y.-G. Jiang, S.-F. Chang: Supervised Hashing with Kernels, CVPR 2012",
 	.notes =
-		"On kernel values (head anchors, the default; the paper's 300 anchors were worse on validation pictures) or on the features themselves (head linear); from 2000 labelled rows, whatever the table holds; K'K has a small ridge. The kernel's width goes with the median distance of anchors, where the authors take the mean squared one.",
+		"On kernel values (head anchors, the default; the paper's 300 anchors were worse on validation pictures) or on the features themselves (head linear); from 2000 labelled rows, whatever the table holds; K'K has a ridge of a tenth of its mean diagonal, where the authors have none. The kernel's width goes with the median distance of anchors, where the authors take the mean squared one.",
 	.needs_labels = true,
 	.needs_net = false,
 	.anchors_by_default = true,

@@ -210,6 +210,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 
 	*options = TrainOptionsRead(c->pair.task->options, method, true);
 	(*options)->value[OPTION_SEED] = (double) seed;
+	TrainOptionsFit(*options, method, true, (double) n);
 	values.options = *options;
 	kernel = LayersKernel(method, *options, n, &source, ApplyKernel, &values);
 	problem.inputs = source.features;

@@ -17,6 +17,9 @@
 /* How far the rate falls where the user does not say. */
 #define RATE_FALL 0.02
 
+/* Mini-batches that a hash layer that learns alone should see. */
+#define STEPS_LEAST 480
+
 int TrainThreads = 2;
 int TrainCheckpointInterval = 180;
 
@@ -30,7 +33,8 @@ static const hash_param general[OPTION_COUNT + 1] = {
 	[OPTION_KERNEL_WIDTH] = { "kernel_width", 0.7, 1e-3, 1e3, NULL,
 							  "spread of the kernel, times the median distance of two anchors" },
 	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL,
-						"passes over the pictures; an untrained backbone: 12, all of a trained one: 3", .whole = true },
+						"passes over the pictures; an untrained backbone: 12, all of a trained one: 3; a hash layer alone: more where 30 are fewer than 480 mini-batches",
+						.whole = true },
 	[OPTION_HEAD_EPOCHS] = { "head_epochs", -1, -1, 1000000, NULL,
 							 "where the backbone is trained and more than the hash layer learns: passes, before those, of the hash layer alone over the features as they came, and, with anchors, as many after; -1: 30",
 							 .whole = true },
@@ -197,6 +201,7 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 		else if (token == WJB_VALUE)
 			ReadOne(options, method, key, &value);
 	}
+	options->epochs_given = !isnan(options->value[OPTION_EPOCHS]);
 	Complete(options, method, backbone_trained);
 	if (options->value[OPTION_HEAD] == HEAD_ANCHORS && method->no_anchors)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -208,6 +213,16 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 				 errmsg("anchors stand between features and a hash layer that learns alone, which here it does not"),
 				 errhint("Use a backbone that is trained, and head_epochs other than 0.")));
 	return options;
+}
+
+void
+TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_trained, double pictures)
+{
+	double *value = options->value;
+
+	if (!options->epochs_given && method->needs_net && backbone_trained && value[OPTION_TRAIN_LAYERS] == TRAIN_HASH)
+		value[OPTION_EPOCHS] =
+			Max(value[OPTION_EPOCHS], ceil(STEPS_LEAST / ceil(Max(pictures, 1) / value[OPTION_BATCH])));
 }
 
 static void

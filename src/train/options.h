@@ -47,6 +47,7 @@ typedef struct TrainOptions
 {
 	double value[OPTION_COUNT];
 	double *method; /* one a parameter of the method, in table order */
+	bool epochs_given;
 } TrainOptions;
 
 /* The general ones, in the order of TrainOption; ends with a NULL name. */
@@ -57,6 +58,12 @@ extern const hash_param *TrainOptionsGeneral(void);
  * range: 22023, naming it and its range.
  */
 extern TrainOptions *TrainOptionsRead(Datum options, const hash_method *method, bool backbone_trained);
+
+/*
+ * More epochs, unless they were given, for a hash layer that learns alone from few pictures: what counts is the number of steps, and few pictures make few of
+ * them (docs/METHODS.md has the trials).
+ */
+extern void TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_trained, double pictures);
 
 /* Passes of the hash layer alone before the network's, and, with anchors, as many after; 0: none. */
 extern int TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_trained);

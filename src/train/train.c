@@ -302,6 +302,7 @@ eddh_train(PG_FUNCTION_ARGS)
 	counts = Count(images, &image, label_name != NULL ? &label : NULL);
 	CheckCounts(images, &counts, label_name != NULL, bits);
 	rows = label_name != NULL ? counts.labelled : counts.pictures;
+	TrainOptionsFit(options, method, backbone->trained, (double) rows);
 
 	JobSetText(&row, JOB_KIND, JOB_KIND_TRAIN);
 	JobSetText(&row, JOB_MODEL, model);
