@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""What scripts/validate trials tries: settings drawn from ranges for what a method has, on each head.
+"""What scripts/validate trials and finals try: settings drawn from ranges for what a method has, on each head.
 
-trials.py options METHODS SEEDS      names of the variants, a tab, the options of eddh_compare
-trials.py report FILE                from lines "set, variant, bits, mAP" a table in Markdown: defaults and the best, by kind of set
-trials.py finalists FILE SEEDS SET   as options, of the best settings for sets of that kind alone; their splits are others
+trials.py trials METHODS SEEDS SET   for pictures of that set: names of the variants, a tab, the options of eddh_compare
+trials.py finals FILE SEEDS SET      as trials, but the best of what FILE has (lines "set, variant, bits, mAP") on sets of that kind, without their epochs, since the default
+                                     sees to the number of steps; other splits
+trials.py report WHAT FILE           a table in Markdown: defaults and the best, by kind of set
 """
 import collections
 import csv
+import itertools
 import json
 import math
 import random
@@ -27,9 +29,9 @@ SPACE = {
     "adsh": {"gamma": [0.004, 0.02, 0.1, 0.5, 2, 10], "outer": [5, 10], **DESCENT, **KERNEL},
     "orthohash": {"scale": [1, 2, 4, 8, 16], "margin": [0, 0.2, 0.4, 0.6, 0.8], "start": ["random"], **DESCENT, **KERNEL},
 }
-# EDDH had some forty by hand before: lambda and gamma, variants, balance.
-COUNT = {method: min(40 if method == "eddh" else 80, math.prod(len(values) + 1 for values in space.values())) for method, space in SPACE.items()}
 KINDS = {"few classes": ("cifar10", "fashion"), "many classes": ("caltech51",), "several labels": ("mosaics",)}
+# How many settings a method has, and EDDH, which had some forty by hand before: lambda, gamma, variants, balance.
+COUNT = {"few classes": (40, 1), "many classes": (80, 40), "several labels": (80, 40)}
 HEADS = ("linear", "anchors")
 FINALISTS = 2  # by both heads together, and the best of each head
 OTHER_SPLITS = 101
@@ -38,18 +40,32 @@ OTHER_SPLITS = 101
 def settings(method):
     """The defaults and others, always the same for the same method; in each about half of what there is to choose stays as it is."""
     chosen = random.Random(method)
+    most = min(max(max(counts) for counts in COUNT.values()), math.prod(len(values) + 1 for values in SPACE[method].values()))
     drawn = [{}]
-    while len(drawn) < COUNT[method]:
+    while len(drawn) < most:
         setting = {name: chosen.choice(values) for name, values in SPACE[method].items() if chosen.random() < 0.5}
         if setting not in drawn:
             drawn.append(setting)
     return drawn
 
 
-def options(numbers, seeds, more):
+def setting_of(what, method, number):
+    return {name: value for name, value in settings(method)[number].items() if what == "trials" or name != "epochs"}
+
+
+def kind_of(data):
+    return next(kind for kind, sets in KINDS.items() if data in sets)
+
+
+def options(what, numbers, seeds, more):
     """Of eddh_compare, for {method: numbers of settings}."""
-    own = {f"{m}_{i}_{head}": {"method": m, "head": head, **settings(m)[i]} for m, some in numbers.items() for i in some for head in HEADS}
+    own = {f"{m}_{i}_{head}": {"method": m, "head": head, **setting_of(what, m, i)} for m, some in numbers.items() for i in some for head in HEADS}
     print(",".join(own) + "\t" + json.dumps({"seeds": seeds, **more, **own}))
+
+
+def trials(methods, seeds, data):
+    counts = COUNT[kind_of(data)]
+    options("trials", {m: range(min(counts[m == "eddh"], len(settings(m)))) for m in methods}, seeds, {})
 
 
 def mean(values):
@@ -86,7 +102,7 @@ def shown(setting):
     return ", ".join(f"{k} {v:g}" if not isinstance(v, str) else f"{k} {v}" for k, v in setting.items()) or "defaults"
 
 
-def report(file):
+def report(what, file):
     figures = read(file)
     print("| method | sets | setting | both heads | " + " | ".join(HEADS) + " |\n" + "|---" * (4 + len(HEADS)) + "|")
     for method in SPACE:
@@ -96,23 +112,23 @@ def report(file):
                 continue
             by_head = [scores(figures, method, sets, [head]) for head in HEADS]
             for i in dict.fromkeys([0, *best(total, FINALISTS), *(best(values, 1)[0] for values in by_head)]):
-                print(f"| {method} | {kind} | {shown(settings(method)[i])} | {total[i]:.3f} | " + " | ".join(f"{v[i]:.3f}" for v in by_head) + " |")
+                print(f"| {method} | {kind} | {shown(setting_of(what, method, i))} | {total[i]:.3f} | " + " | ".join(f"{v[i]:.3f}" for v in by_head) + " |")
 
 
-def finalists(file, seeds, data):
+def finals(file, seeds, data):
     figures = read(file)
-    sets = next(sets for sets in kinds(figures).values() if data in sets)
+    sets = [name for name in KINDS[kind_of(data)] if name in {key[3] for key in figures}]
     numbers = {}
     for method in SPACE:
         total = scores(figures, method, sets, HEADS)
-        if total:
-            numbers[method] = sorted({0, *best(total, FINALISTS), *(best(scores(figures, method, sets, [head]), 1)[0] for head in HEADS)})
-    options(numbers, seeds, {"seed": OTHER_SPLITS})
+        chosen = [best(total, FINALISTS), *(best(scores(figures, method, sets, [head]), 1) for head in HEADS)]
+        numbers[method] = sorted({0, *itertools.chain.from_iterable(chosen)})
+    options("finals", numbers, seeds, {"seed": OTHER_SPLITS})
 
 
-if sys.argv[1] == "options":
-    options({m: range(COUNT[m]) for m in sys.argv[2].split(",")}, int(sys.argv[3]), {})
-elif sys.argv[1] == "finalists":
-    finalists(sys.argv[2], int(sys.argv[3]), sys.argv[4])
+if sys.argv[1] == "trials":
+    trials(sys.argv[2].split(","), int(sys.argv[3]), sys.argv[4])
+elif sys.argv[1] == "finals":
+    finals(sys.argv[2], int(sys.argv[3]), sys.argv[4])
 else:
-    report(sys.argv[2])
+    report(sys.argv[2], sys.argv[3])
