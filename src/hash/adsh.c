@@ -10,6 +10,11 @@
 
 #include <string.h>
 
+/* Where gamma is not given. */
+#define GAMMA_AUTOMATIC -1
+#define GAMMA_SINGLE    0.5
+#define GAMMA_SEVERAL   10
+
 enum
 {
 	PARAM_GAMMA,
@@ -18,7 +23,8 @@ enum
 };
 
 static const hash_param params[] = {
-	[PARAM_GAMMA] = { "gamma", 0.1, 0, 1e6, NULL, "weight of |V - F|^2, as a share of the columns" },
+	[PARAM_GAMMA] = { "gamma", GAMMA_AUTOMATIC, GAMMA_AUTOMATIC, 1e6, NULL,
+					  "weight of |V - F|^2, as a share of the columns; -1: 0.5, or 10 where rows have several labels" },
 	[PARAM_COLUMNS] = { "columns", 4096, 16, 1e6, NULL,
 						"rows that others are compared with where rows have several labels; else all", .whole = true },
 	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL,
@@ -119,7 +125,10 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	code = hash_pairs_create(problem->labels, problem->bits,
 							 problem->labels->single != NULL ? SIZE_MAX : (size_t) problem->values[PARAM_COLUMNS],
 							 problem->seed, &t.pairs, err);
-	t.gamma = problem->values[PARAM_GAMMA] * (double) t.pairs.columns;
+	t.gamma = problem->values[PARAM_GAMMA];
+	if (t.gamma < 0)
+		t.gamma = hash_labels_kind(problem->labels) == HASH_SEVERAL_LABELS ? GAMMA_SEVERAL : GAMMA_SINGLE;
+	t.gamma *= (double) t.pairs.columns;
 	t.f = hash_alloc(problem->rows, problem->bits, sizeof *t.f);
 	t.v = hash_alloc(problem->rows, problem->bits, sizeof *t.v);
 	if (code == EDDH_OK && (t.f == NULL || t.v == NULL))
@@ -144,7 +153,8 @@ const hash_method hash_adsh_method = {
 		"Stands in for SDAH of the EDDH paper's table, which could not be identified. All codes are the network's: V, which has seen the labels, is never handed out, so figures are lower than the authors', who rank V. The network learns from all rows, not from a sample of 2000; with several labels a row, from pairs with a sample of 4096.",
 	.needs_labels = true,
 	.needs_net = true,
-	.rate_standard = 0.005,
+	.standards = (const hash_setting[]){ { "rate", 0.005 }, { NULL } },
+	.several = (const hash_setting[]){ { "rate", 0.02 }, { "weight_decay", 0.005 }, { NULL } },
 	.params = params,
 	.train = train,
 };

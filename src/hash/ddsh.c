@@ -222,7 +222,8 @@ const hash_method hash_ddsh_method = {
 		"600 rows a round have discrete codes (the paper's 100 were worse on validation pictures), flipped bit by bit from those of the network as long as the objective falls; the published code approximates that step by clustering and forces half of the bits to 1. Dissimilar pairs are weighted by similar / dissimilar, also between rows of several labels.",
 	.needs_labels = true,
 	.needs_net = true,
-	.rate_standard = 0.005,
+	.standards = (const hash_setting[]){ { "rate", 0.005 }, { NULL } },
+	.several = (const hash_setting[]){ { "rate", 0.02 }, { "weight_decay", 0.005 }, { NULL } },
 	.params = params,
 	.train = train,
 };

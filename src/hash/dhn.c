@@ -115,7 +115,7 @@ const hash_method hash_dhn_method = {
 		"Pairs within a mini-batch, as a mean over them; log cosh quantisation as in the paper (the published code squares it and weighs it zero). By default similar pairs are weighted up, as the authors' later code does, and theta is 2/k of the inner product: with the paper's 1/2 the likelihood of 32 bits is content with codes 11 bits apart, and with more bits at more.",
 	.needs_labels = true,
 	.needs_net = true,
-	.rate_standard = 0.05,
+	.standards = (const hash_setting[]){ { "rate", 0.05 }, { NULL } },
 	.params = params,
 	.train = train,
 };

@@ -504,6 +504,7 @@ const hash_method hash_eddh_method = {
 	.needs_labels = true,
 	.needs_net = true,
 	.anchors_by_default = true,
+	.several = (const hash_setting[]){ { "batch", 256 }, { "weight_decay", 0.005 }, { "kernel_width", 1 }, { NULL } },
 	.params = params,
 	.check = check,
 	.train = train,

@@ -12,6 +12,11 @@
 
 #include <string.h>
 
+/* The classifier's ridge where it is not given. */
+#define LAMBDA_AUTOMATIC -1
+#define LAMBDA_FEW       1
+#define LAMBDA_MANY      100
+
 #define SWEEPS_MAX 10
 #define BLOCK      512
 
@@ -26,7 +31,8 @@ enum
 static const hash_param params[] = {
 	[PARAM_ITERATIONS] = { "iterations", 5, 1, 1000, NULL, "rounds of classifier, regression and codes",
 						   .whole = true },
-	[PARAM_LAMBDA] = { "lambda", 1, 1e-9, 1e9, NULL, "ridge of the classifier of codes" },
+	[PARAM_LAMBDA] = { "lambda", LAMBDA_AUTOMATIC, LAMBDA_AUTOMATIC, 1e9, NULL,
+					   "ridge of the classifier of codes; -1: 1, or 100 with 23 classes and more or several labels a row" },
 	[PARAM_NU] = { "nu", 1e-5, 0, 1e6, NULL, "weight of codes being near what the inputs give" },
 	[PARAM_RIDGE] = { "ridge", HASH_RIDGE_AUTOMATIC, HASH_RIDGE_AUTOMATIC, 1e6, NULL,
 					  "ridge of the regression on the inputs, as a share of their mean variance; -1: 0.001 on kernel values, 0.1 on features" },
@@ -134,6 +140,7 @@ hash_sdh_sweep(const hash_labels *labels, int bits, const double *w, double nu, 
 typedef struct training
 {
 	const hash_problem *problem;
+	double lambda;
 	hash_ridge ridge;
 	int8_t *b;
 	float *target, *phi;
@@ -162,7 +169,7 @@ run(training *t, hash_head *head, eddh_error *err)
 		if (code != EDDH_OK || round == iterations)
 			break;
 		hash_ridge_apply(&t->ridge, problem->bits, head->w, head->b, t->phi);
-		code = hash_sdh_classifier(problem->labels, problem->bits, t->b, values[PARAM_LAMBDA], t->w, err);
+		code = hash_sdh_classifier(problem->labels, problem->bits, t->b, t->lambda, t->w, err);
 		for (int sweep = 0; code == EDDH_OK && sweep < SWEEPS_MAX; sweep++)
 		{
 			size_t now = hash_sdh_sweep(problem->labels, problem->bits, t->w, values[PARAM_NU], t->phi, t->b);
@@ -189,6 +196,9 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	memset(head, 0, sizeof *head);
 	if (code != EDDH_OK)
 		return code;
+	t.lambda = problem->values[PARAM_LAMBDA];
+	if (t.lambda < 0)
+		t.lambda = hash_labels_kind(problem->labels) == HASH_FEW_CLASSES ? LAMBDA_FEW : LAMBDA_MANY;
 	hash_progress(problem, "regression", 0, 1);
 	code = hash_ridge_create(problem->rows, in.dim, in.z, problem->labels, ridge, problem->stop, &t.ridge, err);
 	t.b = hash_alloc(entries, 1, sizeof *t.b);

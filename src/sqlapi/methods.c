@@ -29,8 +29,19 @@ Choice(const char *choices, int i)
 	return end == NULL ? pstrdup(choices) : pnstrdup(choices, end - choices);
 }
 
+/* The value of that name among settings (NULL: none), or the other one. */
+static double
+SettingOr(const hash_setting *settings, const char *name, double other)
+{
+	for (; settings != NULL && settings->name != NULL; settings++)
+		if (strcmp(settings->name, name) == 0)
+			return settings->value;
+	return other;
+}
+
+/* several: defaults where pictures have several labels. */
 static void
-AppendParameters(StringInfo json, const hash_param *params)
+AppendParameters(StringInfo json, const hash_param *params, const hash_setting *several)
 {
 	for (const hash_param *param = params; param->name != NULL; param++)
 	{
@@ -55,6 +66,8 @@ AppendParameters(StringInfo json, const hash_param *params)
 		}
 		else
 			appendStringInfo(json, "%.15g, \"min\": %.15g, \"max\": %.15g", param->standard, param->min, param->max);
+		if (SettingOr(several, param->name, param->standard) != param->standard)
+			appendStringInfo(json, ", \"several_labels\": %.15g", SettingOr(several, param->name, param->standard));
 		if (param->help != NULL)
 		{
 			appendStringInfoString(json, ", \"help\": ");
@@ -64,23 +77,26 @@ AppendParameters(StringInfo json, const hash_param *params)
 	}
 }
 
-/* {"lambda": {"default": 0.1, "min": 0, "max": 1000, "help": "..."}, ...}: all that eddh_train takes in `options` with this method. */
+/*
+ * {"lambda": {"default": 0.1, "min": 0, "max": 1000, "help": "..."}, ...}: all that eddh_train takes in `options` with this method; "several_labels": another
+ * default where pictures have several.
+ */
 static Datum
 Parameters(const hash_method *method)
 {
 	hash_param general[OPTION_COUNT + 1];
+	double fall;
 	StringInfoData json;
 
 	memcpy(general, TrainOptionsGeneral(), sizeof(general));
-	if (method->rate_standard > 0)
-	{
-		general[OPTION_RATE_LAST].standard *= method->rate_standard / general[OPTION_RATE].standard;
-		general[OPTION_RATE].standard = method->rate_standard;
-	}
+	fall = general[OPTION_RATE_LAST].standard / general[OPTION_RATE].standard;
+	for (hash_param *param = general; param->name != NULL; param++)
+		param->standard = SettingOr(method->standards, param->name, param->standard);
+	general[OPTION_RATE_LAST].standard = general[OPTION_RATE].standard * fall;
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	AppendParameters(&json, general);
-	AppendParameters(&json, method->params);
+	AppendParameters(&json, general, method->several);
+	AppendParameters(&json, method->params, NULL);
 	appendStringInfoChar(&json, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }

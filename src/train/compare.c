@@ -210,7 +210,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 
 	*options = TrainOptionsRead(c->pair.task->options, method, true);
 	(*options)->value[OPTION_SEED] = (double) seed;
-	TrainOptionsFit(*options, method, true, (double) n);
+	TrainOptionsFit(*options, method, true, (double) n, labels->single == NULL);
 	values.options = *options;
 	kernel = LayersKernel(method, *options, n, &source, ApplyKernel, &values);
 	problem.inputs = source.features;

@@ -23,7 +23,7 @@
 int TrainThreads = 2;
 int TrainCheckpointInterval = 180;
 
-/* Where the right default depends on what is trained, TrainOptionsRead replaces the one given here. */
+/* Where the right default depends on what is trained, and by which method, Complete replaces the one given here. */
 static const hash_param general[OPTION_COUNT + 1] = {
 	[OPTION_TRAIN_LAYERS] = { "train_layers", TRAIN_HASH, 0, 0, "hash|fc|all",
 							  "what is learned: the hash layer alone, with the fully connected layers before it, or the whole network" },
@@ -139,33 +139,47 @@ ReadOne(TrainOptions *options, const hash_method *method, const char *key, const
 						errhint("Known options are: %s.", KnownKeys(method))));
 	EDDH_CHECK(hash_param_parse(param, ValueText(key, value), &number, &err), &err, NULL);
 	*(is_general ? &options->value[i] : &options->method[i]) = number;
+	if (is_general)
+		options->given[i] = true;
 }
 
-/* Those whose default depends on what is learned. */
-static const TrainOption dependent[] = { OPTION_EPOCHS, OPTION_BATCH, OPTION_RATE, OPTION_RATE_LAST };
+static void
+Override(double *value, const bool *given, const hash_setting *settings)
+{
+	int i;
+
+	for (; settings != NULL && settings->name != NULL; settings++)
+		if (FindParam(general, settings->name, &i) != NULL && !given[i])
+			value[i] = settings->value;
+}
 
 /*
- * Fills in those of them that were not given. A whole network that has learned is tuned in few passes and small batches, for what counts is the number of
- * steps, and they cost the same (docs/QUALITY.md has the trials).
+ * Fills in what was not given. A whole network that has learned is tuned in few passes and small batches, for what counts is the number of steps, and they cost
+ * the same (docs/QUALITY.md has the trials).
  */
 static void
 Complete(TrainOptions *options, const hash_method *method, bool backbone_trained)
 {
 	double *value = options->value;
-	bool all = method->needs_net && value[OPTION_TRAIN_LAYERS] == TRAIN_ALL, tuned = all && backbone_trained;
+	const bool *given = options->given;
+	bool all, tuned;
 
-	if (isnan(value[OPTION_EPOCHS]))
-		value[OPTION_EPOCHS] = tuned                                    ? 3
-							   : method->needs_net && !backbone_trained ? 12
-																		: general[OPTION_EPOCHS].standard;
-	if (isnan(value[OPTION_BATCH]))
-		value[OPTION_BATCH] = tuned ? 32 : general[OPTION_BATCH].standard;
-	/* fc as hash, which it is for a backbone without such layers. */
-	if (isnan(value[OPTION_RATE]))
-		value[OPTION_RATE] = tuned                               ? 0.01
-							 : !all && method->rate_standard > 0 ? method->rate_standard
-																 : general[OPTION_RATE].standard;
-	if (isnan(value[OPTION_RATE_LAST]))
+	for (int i = 0; i < OPTION_COUNT; i++)
+		if (!given[i])
+			value[i] = general[i].standard;
+	if (!given[OPTION_THREADS])
+		value[OPTION_THREADS] = TrainThreads;
+	if (!given[OPTION_TRAIN_LAYERS] && !backbone_trained && method->needs_net)
+		value[OPTION_TRAIN_LAYERS] = TRAIN_ALL;
+	all = method->needs_net && value[OPTION_TRAIN_LAYERS] == TRAIN_ALL;
+	tuned = all && backbone_trained;
+	if (!given[OPTION_EPOCHS] && method->needs_net && !backbone_trained)
+		value[OPTION_EPOCHS] = 12;
+	if (!all) /* fc as hash, which it is for a backbone without such layers */
+		Override(value, given, method->standards);
+	if (tuned)
+		Override(value, given, (const hash_setting[]){ { "epochs", 3 }, { "batch", 32 }, { "rate", 0.01 }, { NULL } });
+	if (!given[OPTION_RATE_LAST])
 		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
 }
 
@@ -182,13 +196,6 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 	if (!JB_ROOT_IS_OBJECT(object))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object"),
 						errhint("For example: '{\"epochs\": 30}'.")));
-	for (int i = 0; i < OPTION_COUNT; i++)
-		options->value[i] = general[i].standard;
-	options->value[OPTION_THREADS] = TrainThreads;
-	if (!backbone_trained && method->needs_net)
-		options->value[OPTION_TRAIN_LAYERS] = TRAIN_ALL;
-	for (int i = 0; i < lengthof(dependent); i++)
-		options->value[dependent[i]] = NAN;
 	options->method = palloc(sizeof(double) * Max(1, hash_param_count(method)));
 	for (int i = 0; i < hash_param_count(method); i++)
 		options->method[i] = method->params[i].standard;
@@ -201,7 +208,6 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 		else if (token == WJB_VALUE)
 			ReadOne(options, method, key, &value);
 	}
-	options->epochs_given = !isnan(options->value[OPTION_EPOCHS]);
 	Complete(options, method, backbone_trained);
 	if (options->value[OPTION_HEAD] == HEAD_ANCHORS && method->no_anchors)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -216,11 +222,18 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 }
 
 void
-TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_trained, double pictures)
+TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_trained, double pictures,
+				bool several_labels)
 {
 	double *value = options->value;
 
-	if (!options->epochs_given && method->needs_net && backbone_trained && value[OPTION_TRAIN_LAYERS] == TRAIN_HASH)
+	if (method->needs_net && (!backbone_trained || value[OPTION_TRAIN_LAYERS] != TRAIN_HASH))
+		return;
+	if (several_labels)
+		Override(value, options->given, method->several);
+	if (!options->given[OPTION_RATE_LAST])
+		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
+	if (!options->given[OPTION_EPOCHS])
 		value[OPTION_EPOCHS] =
 			Max(value[OPTION_EPOCHS], ceil(STEPS_LEAST / ceil(Max(pictures, 1) / value[OPTION_BATCH])));
 }
@@ -266,8 +279,9 @@ TrainOptionsHead(const TrainOptions *options, const hash_method *method)
 	*head = *options;
 	head->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
 	head->value[OPTION_EPOCHS] = TrainOptionsHeadEpochs(options, true);
+	head->given[OPTION_TRAIN_LAYERS] = head->given[OPTION_EPOCHS] = true;
 	/* What was given for these was meant for the network. */
-	head->value[OPTION_BATCH] = head->value[OPTION_RATE] = head->value[OPTION_RATE_LAST] = NAN;
+	head->given[OPTION_BATCH] = head->given[OPTION_RATE] = head->given[OPTION_RATE_LAST] = false;
 	Complete(head, method, true);
 	return head;
 }

@@ -46,8 +46,8 @@ typedef enum TrainHead
 typedef struct TrainOptions
 {
 	double value[OPTION_COUNT];
-	double *method; /* one a parameter of the method, in table order */
-	bool epochs_given;
+	double *method;           /* one a parameter of the method, in table order */
+	bool given[OPTION_COUNT]; /* not left to a default */
 } TrainOptions;
 
 /* The general ones, in the order of TrainOption; ends with a NULL name. */
@@ -60,10 +60,11 @@ extern const hash_param *TrainOptionsGeneral(void);
 extern TrainOptions *TrainOptionsRead(Datum options, const hash_method *method, bool backbone_trained);
 
 /*
- * More epochs, unless they were given, for a hash layer that learns alone from few pictures: what counts is the number of steps, and few pictures make few of
- * them (docs/METHODS.md has the trials).
+ * What a hash layer that learns alone wants for these pictures, where it was not given: more epochs for few pictures, since what counts is the number of steps,
+ * and the method's settings for several labels a picture (docs/METHODS.md has the trials).
  */
-extern void TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_trained, double pictures);
+extern void TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_trained, double pictures,
+							bool several_labels);
 
 /* Passes of the hash layer alone before the network's, and, with anchors, as many after; 0: none. */
 extern int TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_trained);

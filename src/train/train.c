@@ -34,7 +34,8 @@ typedef struct Counts
 	int64 labelled;
 	int64 bytes; /* of all pictures */
 	bool several_classes;
-	char *common; /* in an array of labels: one that every picture has; NULL: none */
+	bool several_labels; /* of some picture */
+	char *common;        /* in an array of labels: one that every picture has; NULL: none */
 } Counts;
 
 static const hash_method *
@@ -108,7 +109,8 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
 		appendStringInfo(
 			&sql,
 			"SELECT pg_catalog.count(*), %s, pg_catalog.count(c.least),"
-			" pg_catalog.min(c.least) OPERATOR(pg_catalog.<>) pg_catalog.max(c.greatest) FROM %s AS t, LATERAL (SELECT ",
+			" pg_catalog.min(c.least) OPERATOR(pg_catalog.<>) pg_catalog.max(c.greatest),"
+			" pg_catalog.bool_or(c.least OPERATOR(pg_catalog.<>) c.greatest) FROM %s AS t, LATERAL (SELECT ",
 			bytes, SubmitRelationName(relation));
 		appendStringInfo(&sql, least, column);
 		appendStringInfoString(&sql, " AS least, ");
@@ -126,6 +128,8 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
 		counts.labelled = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
 		counts.several_classes =
 			DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &isnull)) && !isnull;
+		counts.several_labels =
+			DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5, &isnull)) && !isnull;
 	}
 	if (is_array && counts.several_classes)
 		counts.common = CommonLabel(relation, image, label, counts.labelled, context);
@@ -302,7 +306,7 @@ eddh_train(PG_FUNCTION_ARGS)
 	counts = Count(images, &image, label_name != NULL ? &label : NULL);
 	CheckCounts(images, &counts, label_name != NULL, bits);
 	rows = label_name != NULL ? counts.labelled : counts.pictures;
-	TrainOptionsFit(options, method, backbone->trained, (double) rows);
+	TrainOptionsFit(options, method, backbone->trained, (double) rows, counts.several_labels);
 
 	JobSetText(&row, JOB_KIND, JOB_KIND_TRAIN);
 	JobSetText(&row, JOB_MODEL, model);
