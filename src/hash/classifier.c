@@ -51,7 +51,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 		return eddh_fail(err, EDDH_BAD_ARGUMENT, "%d bits cannot tell %zu classes", problem->bits, classes);
 	hash_progress(problem, "train", 0, 1);
 	code = hash_ridge_create(problem->rows, in.dim, in.z, labels,
-							 hash_ridge_share(problem, problem->values[PARAM_RIDGE]), problem->stop, &ridge, err);
+							 hash_ridge_share(problem, problem->values[PARAM_RIDGE], 0.1), problem->stop, &ridge, err);
 	target = hash_alloc(problem->rows, classes, sizeof *target);
 	if (code == EDDH_OK && target == NULL)
 		code = hash_no_memory(err, "a classifier");

@@ -178,8 +178,7 @@ const hash_method hash_dph_method = {
 		"DPH of the paper's table is taken to be this one. As in the authors' code, the exponent is 0.1, weights are divided by their mean, no gradient goes through them, logits are clamped at 15 and the quantisation term has no priority. Pairs within a mini-batch.",
 	.needs_labels = true,
 	.needs_net = true,
-	.standards = (const hash_setting[]){ { "rate", 0.005 }, { NULL } },
-	.several = (const hash_setting[]){ { "rate", 0.02 }, { NULL } },
+	.standards = (const hash_setting[]){ { "rate", 0.01 }, { NULL } },
 	.params = params,
 	.train = train,
 };

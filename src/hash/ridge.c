@@ -88,11 +88,11 @@ find_gram(hash_ridge *r, const eddh_stop *stop, eddh_error *err)
 }
 
 double
-hash_ridge_share(const hash_problem *problem, double ridge)
+hash_ridge_share(const hash_problem *problem, double ridge, double on_features)
 {
 	if (ridge >= 0)
 		return ridge;
-	return hash_inputs_of(problem).z == problem->features ? 0.1 : 1e-3;
+	return hash_inputs_of(problem).z == problem->features ? on_features : 1e-3;
 }
 
 eddh_code

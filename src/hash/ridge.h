@@ -17,11 +17,11 @@ typedef struct hash_ridge
 } hash_ridge;
 
 /*
- * A ridge as a share of the inputs' variance. HASH_RIDGE_AUTOMATIC stands for 0.001 on kernel values and 0.1 on features: those are often about as many
- * as the rows, and with a small ridge the rows are learned by heart.
+ * A ridge as a share of the inputs' variance. HASH_RIDGE_AUTOMATIC stands for 0.001 on kernel values and on_features on features: those are often about as
+ * many as the rows, and with a small ridge the rows are learned by heart.
  */
 #define HASH_RIDGE_AUTOMATIC -1
-extern double hash_ridge_share(const hash_problem *problem, double ridge);
+extern double hash_ridge_share(const hash_problem *problem, double ridge, double on_features);
 
 /* ridge: as a share of the mean of the Gram matrix's diagonal. dim x dim doubles; everything else in blocks. */
 extern eddh_code hash_ridge_create(size_t rows, int dim, const float *z, const hash_labels *labels, double ridge,

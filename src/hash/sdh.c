@@ -35,7 +35,7 @@ static const hash_param params[] = {
 					   "ridge of the classifier of codes; -1: 1, or 100 with 23 classes and more or several labels a row" },
 	[PARAM_NU] = { "nu", 1e-5, 0, 1e6, NULL, "weight of codes being near what the inputs give" },
 	[PARAM_RIDGE] = { "ridge", HASH_RIDGE_AUTOMATIC, HASH_RIDGE_AUTOMATIC, 1e6, NULL,
-					  "ridge of the regression on the inputs, as a share of their mean variance; -1: 0.001 on kernel values, 0.1 on features" },
+					  "ridge of the regression on the inputs, as a share of their mean variance; -1: 0.001 on kernel values, 0.3 on features" },
 	{ NULL },
 };
 
@@ -189,7 +189,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	training t = { .problem = problem };
 	hash_inputs in = hash_inputs_of(problem);
 	size_t entries = problem->rows * (size_t) problem->bits;
-	double ridge = hash_ridge_share(problem, problem->values[PARAM_RIDGE]);
+	double ridge = hash_ridge_share(problem, problem->values[PARAM_RIDGE], 0.3);
 	eddh_rng rng;
 	eddh_code code = hash_check_labelled(problem, err);
 

@@ -31,7 +31,7 @@ SPACE = {
 }
 KINDS = {"few classes": ("cifar10", "fashion"), "many classes": ("caltech51",), "several labels": ("mosaics",)}
 # How many settings a method has, and EDDH, which had some forty by hand before: lambda, gamma, variants, balance.
-COUNT = {"few classes": (40, 1), "many classes": (80, 40), "several labels": (80, 40)}
+COUNT = {"few classes": (40, 20), "many classes": (80, 40), "several labels": (80, 40)}
 HEADS = ("linear", "anchors")
 FINALISTS = 2  # by both heads together, and the best of each head
 OTHER_SPLITS = 101
