@@ -452,8 +452,6 @@ const hash_method hash_ksh_method = {
 	.needs_labels = true,
 	.needs_net = false,
 	.anchors_by_default = true,
-	.standards = (const hash_setting[]){ { "kernel_width", 0.5 }, { NULL } },
-	.several = (const hash_setting[]){ { "kernel_width", 1 }, { NULL } },
 	.params = params,
 	.train = train,
 };

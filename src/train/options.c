@@ -31,7 +31,7 @@ static const hash_param general[OPTION_COUNT + 1] = {
 					  "what the hash layer sees: the features, or their kernel values to anchors; auto: anchors for eddh, sdh and ksh" },
 	[OPTION_ANCHORS] = { "anchors", 2000, 1, 20000, NULL, "anchors of the kernel", .whole = true },
 	[OPTION_KERNEL_WIDTH] = { "kernel_width", 0.7, 1e-3, 1e3, NULL,
-							  "spread of the kernel, times the median distance of two anchors" },
+							  "spread of the kernel, times the median distance of two anchors; of a hash layer that learns alone from one label a picture: 0.5" },
 	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL,
 						"passes over the pictures; an untrained backbone: 12, all of a trained one: 3; a hash layer alone: more where 30 are fewer than 480 mini-batches",
 						.whole = true },
@@ -143,6 +143,9 @@ ReadOne(TrainOptions *options, const hash_method *method, const char *key, const
 		options->given[i] = true;
 }
 
+/* A hash layer that learns alone from one label a picture takes a narrower kernel, whatever the method. */
+static const hash_setting single_label[] = { { "kernel_width", 0.5 }, { NULL } };
+
 static void
 Override(double *value, const bool *given, const hash_setting *settings)
 {
@@ -229,8 +232,7 @@ TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_
 
 	if (method->needs_net && (!backbone_trained || value[OPTION_TRAIN_LAYERS] != TRAIN_HASH))
 		return;
-	if (several_labels)
-		Override(value, options->given, method->several);
+	Override(value, options->given, several_labels ? method->several : single_label);
 	if (!options->given[OPTION_RATE_LAST])
 		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
 	if (!options->given[OPTION_EPOCHS])
