@@ -12,9 +12,9 @@
 
 #include "hash/measure.h"
 
-/* As in train/options.c. */
+/* As in train/options.c, for one label a picture. */
 #define ANCHORS      2000
-#define KERNEL_WIDTH 0.7
+#define KERNEL_WIDTH 0.5
 
 #define BATCH 256
 
