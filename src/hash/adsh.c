@@ -10,11 +10,6 @@
 
 #include <string.h>
 
-/* Where gamma is not given. */
-#define GAMMA_AUTOMATIC -1
-#define GAMMA_SINGLE    0.5
-#define GAMMA_SEVERAL   10
-
 enum
 {
 	PARAM_GAMMA,
@@ -23,8 +18,7 @@ enum
 };
 
 static const hash_param params[] = {
-	[PARAM_GAMMA] = { "gamma", GAMMA_AUTOMATIC, GAMMA_AUTOMATIC, 1e6, NULL,
-					  "weight of |V - F|^2, as a share of the columns; -1: 0.5, or 10 where rows have several labels" },
+	[PARAM_GAMMA] = { "gamma", 0.5, 0, 1e6, NULL, "weight of |V - F|^2, as a share of the columns" },
 	[PARAM_COLUMNS] = { "columns", 4096, 16, 1e6, NULL,
 						"rows that others are compared with where rows have several labels; else all", .whole = true },
 	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL,
@@ -125,10 +119,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	code = hash_pairs_create(problem->labels, problem->bits,
 							 problem->labels->single != NULL ? SIZE_MAX : (size_t) problem->values[PARAM_COLUMNS],
 							 problem->seed, &t.pairs, err);
-	t.gamma = problem->values[PARAM_GAMMA];
-	if (t.gamma < 0)
-		t.gamma = hash_labels_kind(problem->labels) == HASH_SEVERAL_LABELS ? GAMMA_SEVERAL : GAMMA_SINGLE;
-	t.gamma *= (double) t.pairs.columns;
+	t.gamma = problem->values[PARAM_GAMMA] * (double) t.pairs.columns;
 	t.f = hash_alloc(problem->rows, problem->bits, sizeof *t.f);
 	t.v = hash_alloc(problem->rows, problem->bits, sizeof *t.v);
 	if (code == EDDH_OK && (t.f == NULL || t.v == NULL))
@@ -154,7 +145,7 @@ const hash_method hash_adsh_method = {
 	.needs_labels = true,
 	.needs_net = true,
 	.standards = (const hash_setting[]){ { "rate", 0.005 }, { NULL } },
-	.several = (const hash_setting[]){ { "rate", 0.02 }, { "weight_decay", 0.005 }, { NULL } },
+	.several = (const hash_setting[]){ { "gamma", 10 }, { "rate", 0.02 }, { "weight_decay", 0.005 }, { NULL } },
 	.params = params,
 	.train = train,
 };

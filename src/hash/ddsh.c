@@ -13,9 +13,6 @@
 
 #define SWEEPS_MAX 10
 
-/* Where they are not given and rows have several labels. */
-#define ROUNDS_SEVERAL 5
-
 enum
 {
 	PARAM_OMEGA,
@@ -25,8 +22,7 @@ enum
 static const hash_param params[] = {
 	[PARAM_OMEGA] = { "omega", 600, 8, 2000, NULL, "rows whose codes are learned discretely in a round",
 					  .whole = true },
-	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL,
-					  "rounds over which the epochs are spread; 0: 3 epochs a round, or 5 rounds where rows have several labels",
+	[PARAM_OUTER] = { "outer", 0, 0, 10000, NULL, "rounds over which the epochs are spread; 0: 3 epochs a round",
 					  .whole = true },
 	{ NULL },
 };
@@ -201,16 +197,12 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 {
 	training t = { .problem = problem };
 	hash_course course = { .problem = problem, .raw = gradient, .arg = &t };
-	double wanted = problem->values[PARAM_OUTER];
-	int outer;
+	int outer = hash_round_count(problem->epochs, problem->values[PARAM_OUTER]);
 	eddh_code code = hash_check_supervised(problem, err);
 
 	memset(head, 0, sizeof *head);
 	if (code != EDDH_OK)
 		return code;
-	if (wanted == 0 && hash_labels_kind(problem->labels) == HASH_SEVERAL_LABELS)
-		wanted = ROUNDS_SEVERAL;
-	outer = hash_round_count(problem->epochs, wanted);
 	t.f = hash_alloc(problem->rows, problem->bits, sizeof *t.f);
 	if (t.f == NULL)
 		code = hash_no_memory(err, "codes");
@@ -231,7 +223,7 @@ const hash_method hash_ddsh_method = {
 	.needs_labels = true,
 	.needs_net = true,
 	.standards = (const hash_setting[]){ { "rate", 0.005 }, { NULL } },
-	.several = (const hash_setting[]){ { "rate", 0.02 }, { "weight_decay", 0.005 }, { NULL } },
+	.several = (const hash_setting[]){ { "outer", 5 }, { "rate", 0.02 }, { "weight_decay", 0.005 }, { NULL } },
 	.params = params,
 	.train = train,
 };

@@ -33,7 +33,7 @@ extern eddh_code hash_labels_finish(hash_labels *labels, eddh_error *err);
 extern void hash_labels_free(hash_labels *labels);
 extern bool hash_labels_share(const hash_labels *a, size_t row_a, const hash_labels *b, size_t row_b);
 
-/* Kinds of labels that want other defaults. Between few and many lies what was never tried: defaults were chosen on sets of 10 and of 51 classes. */
+/* Kinds of labels that want other defaults. Between few and many named classes lies what was never tried: defaults were chosen on sets of 10 and of 51. */
 typedef enum hash_kind
 {
 	HASH_FEW_CLASSES, /* fewer than HASH_MANY */
@@ -165,7 +165,7 @@ extern eddh_code hash_anchors_centre(size_t rows, int count, const float *values
  */
 extern eddh_code hash_anchors_whiten(size_t rows, int count, const float *values, nn_graph **out, eddh_error *err);
 
-/* A general option and its value; lists end with a NULL name. */
+/* An option and its value; lists end with a NULL name. */
 typedef struct hash_setting
 {
 	const char *name;
@@ -182,8 +182,10 @@ typedef struct hash_method
 	bool needs_net;
 	bool no_anchors;         /* learns from the features themselves, never from kernel values */
 	bool anchors_by_default; /* where the user does not say, the hash layer sees kernel values */
-	/* General options whose defaults this method wants to be others, for a hash layer that learns alone; and those for rows with several labels. NULL: none. */
-	const hash_setting *standards, *several;
+	/* General options whose defaults this method wants to be others, where not the whole network learns; NULL: none. */
+	const hash_setting *standards;
+	/* For rows with several labels, on a trained backbone where not the whole network learns: general options and parameters; NULL: none. */
+	const hash_setting *several;
 	const hash_param *params; /* ends with a NULL name */
 	/* What can be said before a picture is read; train() says the same. NULL: nothing. untrained: problem->features would be NULL. */
 	eddh_code (*check)(int bits, int dim, int epochs, bool untrained, eddh_error *err);

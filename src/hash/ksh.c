@@ -31,7 +31,7 @@ static const hash_param params[] = {
 	[PARAM_ROWS] = { "rows", 2000, 16, 5000, NULL,
 					 "labelled rows that bits are learned from; a square of them where no two have the same labels",
 					 .whole = true },
-	[PARAM_RIDGE] = { "ridge", 0.1, 1e-9, 1e6, NULL, "added to K'K, as a share of its mean diagonal" },
+	[PARAM_RIDGE] = { "ridge", 0.1, 1e-6, 1e6, NULL, "added to K'K, as a share of its mean diagonal" },
 	{ NULL },
 };
 

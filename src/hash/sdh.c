@@ -16,6 +16,8 @@
 #define LAMBDA_AUTOMATIC -1
 #define LAMBDA_FEW       1
 #define LAMBDA_MANY      100
+/* With 0 and fewer classes than bits codes have no inverse. */
+#define LAMBDA_LEAST 1e-9
 
 #define SWEEPS_MAX 10
 #define BLOCK      512
@@ -196,8 +198,8 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	memset(head, 0, sizeof *head);
 	if (code != EDDH_OK)
 		return code;
-	t.lambda = problem->values[PARAM_LAMBDA];
-	if (t.lambda < 0)
+	t.lambda = fmax(problem->values[PARAM_LAMBDA], LAMBDA_LEAST);
+	if (problem->values[PARAM_LAMBDA] < 0)
 		t.lambda = hash_labels_kind(problem->labels) == HASH_FEW_CLASSES ? LAMBDA_FEW : LAMBDA_MANY;
 	hash_progress(problem, "regression", 0, 1);
 	code = hash_ridge_create(problem->rows, in.dim, in.z, problem->labels, ridge, problem->stop, &t.ridge, err);

@@ -2,7 +2,7 @@
  * decode.h: what load.c asks of a decoder, and what decoders share. Private to the image room.
  *
  * A decoder is one function. It fills *info from the headers; if the job wants pixels it then feeds rows, in stored order, to a resampler
- * from image_begin and writes job->rgb. It refuses before it allocates: image_check_size comes before any buffer.
+ * that writes job->rgb. It refuses before it allocates: image_check_size comes before any buffer.
  */
 #ifndef EDDH_IMAGE_DECODE_H
 #define EDDH_IMAGE_DECODE_H

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "image/image.h"
 #include "image/rows.h"
 
 struct image_resampler
@@ -21,8 +20,8 @@ struct image_resampler
 	uint8_t *even;        /* an input row that waits for the next: they go across in pairs */
 	const int16_t **rows; /* vertical.taps: those of one output row */
 	uint8_t *line;        /* an output row, before it is turned */
-	uint8_t
-		*rgb; /* the output, and where its stored pixel (0, 0), the one to the right and the one below lie: in bytes */
+	uint8_t *rgb;         /* the output */
+	/* In it, in bytes: where stored pixel (0, 0) lies, and how far from a pixel those to its right and below. */
 	ptrdiff_t origin, right, down;
 	void *room; /* for kernels->across */
 };
@@ -135,8 +134,8 @@ image_resampler_memory(const image_plan *plan, uint32_t in_width, uint32_t in_he
 	uint64_t across = under_kernel(in_width, plan->width), down = under_kernel(in_height, plan->height);
 
 	return image_row_room(in_width, (uint32_t) across) + (uint64_t) in_width * 3 +
-		   size * (across + down) * sizeof(int16_t) + (down + 1) * size * 3 * sizeof(int16_t) +
-		   down * sizeof(int16_t *) + size * 3;
+		   size * (across + down) * sizeof(int16_t) + (across > down ? across : down) * sizeof(int64_t) +
+		   (down + 1) * size * 3 * sizeof(int16_t) + down * sizeof(int16_t *) + size * 3;
 }
 
 /* EXIF 2.32, 4.6.4 A. */
@@ -183,7 +182,7 @@ image_resampler_create(const image_plan *plan, uint32_t in_width, uint32_t in_he
 	r->line = malloc((size_t) size * 3);
 	r->room = malloc(image_row_room(in_width, under_kernel(in_width, plan->width))); /* in_width <= 10^6 */
 	if (r->middle == NULL || r->even == NULL || r->rows == NULL || r->line == NULL || r->room == NULL)
-		code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory for %u rows of %u pixels", taps, size);
+		code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory for rows of %u pixels and %u of %u", in_width, taps, size);
 	if (code == EDDH_OK)
 		code = axis_create(&r->horizontal, in_width, plan->width, plan->left, size, err);
 	if (code == EDDH_OK)

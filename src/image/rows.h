@@ -6,7 +6,6 @@
 #ifndef EDDH_IMAGE_ROWS_H
 #define EDDH_IMAGE_ROWS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -39,7 +39,15 @@ SettingOr(const hash_setting *settings, const char *name, double other)
 	return other;
 }
 
-/* several: defaults where pictures have several labels. */
+static void
+AppendOther(StringInfo json, const char *key, const hash_setting *settings, const hash_param *param)
+{
+	double value = SettingOr(settings, param->name, param->standard);
+
+	if (value != param->standard)
+		appendStringInfo(json, ", \"%s\": %.15g", key, value);
+}
+
 static void
 AppendParameters(StringInfo json, const hash_param *params, const hash_setting *several)
 {
@@ -66,8 +74,8 @@ AppendParameters(StringInfo json, const hash_param *params, const hash_setting *
 		}
 		else
 			appendStringInfo(json, "%.15g, \"min\": %.15g, \"max\": %.15g", param->standard, param->min, param->max);
-		if (SettingOr(several, param->name, param->standard) != param->standard)
-			appendStringInfo(json, ", \"several_labels\": %.15g", SettingOr(several, param->name, param->standard));
+		AppendOther(json, "single_label", TrainOptionsSingleLabel(), param);
+		AppendOther(json, "several_labels", several, param);
 		if (param->help != NULL)
 		{
 			appendStringInfoString(json, ", \"help\": ");
@@ -78,13 +86,14 @@ AppendParameters(StringInfo json, const hash_param *params, const hash_setting *
 }
 
 /*
- * {"lambda": {"default": 0.1, "min": 0, "max": 1000, "help": "..."}, ...}: all that eddh_train takes in `options` with this method; "several_labels": another
- * default where pictures have several.
+ * {"lambda": {"default": 0.1, "min": 0, "max": 1000, "help": "..."}, ...}: all that eddh_train takes in `options` with this method. "single_label" and
+ * "several_labels": other defaults of a hash layer that learns alone on a trained backbone, by what pictures have.
  */
 static Datum
 Parameters(const hash_method *method)
 {
 	hash_param general[OPTION_COUNT + 1];
+	hash_setting several[OPTION_COUNT + 1] = { 0 };
 	double fall;
 	StringInfoData json;
 
@@ -93,10 +102,14 @@ Parameters(const hash_method *method)
 	for (hash_param *param = general; param->name != NULL; param++)
 		param->standard = SettingOr(method->standards, param->name, param->standard);
 	general[OPTION_RATE_LAST].standard = general[OPTION_RATE].standard * fall;
+	for (int i = 0; method->several != NULL && method->several[i].name != NULL; i++)
+		several[i + 1] = method->several[i];
+	several[0].name = general[OPTION_RATE_LAST].name;
+	several[0].value = SettingOr(method->several, general[OPTION_RATE].name, general[OPTION_RATE].standard) * fall;
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	AppendParameters(&json, general, method->several);
-	AppendParameters(&json, method->params, NULL);
+	AppendParameters(&json, general, several);
+	AppendParameters(&json, method->params, several);
 	appendStringInfoChar(&json, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }

@@ -32,6 +32,7 @@ typedef struct Comparison
 	hash_labels *database_labels, *query_labels;
 	size_t database_first; /* where the database begins in that order */
 	ComparePair pair;      /* that is learned */
+	uint64 first_seed;     /* option seed: what seed 1 stands for */
 	int done, total;
 	char phase[96];
 } Comparison;
@@ -85,7 +86,7 @@ Unseen(const hash_labels *labels, size_t row, const bool *unseen, bool *any)
  * others are learned from: what Sablayrolles et al. (2017) ask for.
  */
 static void
-Split(Comparison *c, int seed, const float *all_features, const uint32 *labelled)
+Split(Comparison *c, uint64 seed, const float *all_features, const uint32 *labelled)
 {
 	const ComparePlan *plan = c->plan;
 	const hash_labels *labels = c->data->labels;
@@ -94,7 +95,7 @@ Split(Comparison *c, int seed, const float *all_features, const uint32 *labelled
 	size_t held = c->n, at = 0;
 	eddh_rng rng;
 
-	eddh_rng_seed_stream(&rng, (uint64) seed, SPLIT_STREAM);
+	eddh_rng_seed_stream(&rng, seed, SPLIT_STREAM);
 	for (size_t i = 0; i < c->n; i++)
 		shuffled[i] = (uint32) i;
 	if (plan->unseen > 0)
@@ -190,7 +191,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 	int bits = c->pair.bits, wanted = c->pair.task->train;
 	size_t n = wanted > 0 ? Min((size_t) wanted, c->n_train) : c->n_train;
 	hash_labels *labels = DataSetLabels(c->data, n, c->order);
-	uint64 seed = (uint64) c->pair.seed;
+	uint64 seed = c->first_seed + (uint64) c->pair.seed - 1;
 	hash_problem problem = { .bits = bits,
 							 .rows = n,
 							 .dim = (int) c->dim,
@@ -311,9 +312,8 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 /* ---- The whole ---- */
 
 static float *
-AllFeatures(Comparison *c, const nn_graph *graph, const uint32 *labelled)
+AllFeatures(Comparison *c, const nn_graph *graph, const uint32 *labelled, const TrainOptions *options)
 {
-	TrainOptions *options = TrainOptionsRead(c->plan->tasks[0].options, c->plan->tasks[0].method, true);
 	NetSource pictures = { .data = c->data, .rows = labelled };
 	float *features;
 
@@ -331,6 +331,7 @@ CompareRun(void)
 {
 	const JobRow *job = WorkerJob();
 	Comparison c = { 0 };
+	TrainOptions *options;
 	nn_graph *graph;
 	uint32 *labelled;
 	float *features;
@@ -355,7 +356,9 @@ CompareRun(void)
 			}
 	if (!c.backbone->trained)
 		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", c.backbone->name);
-	features = AllFeatures(&c, graph, labelled);
+	options = TrainOptionsRead(c.plan->tasks[0].options, c.plan->tasks[0].method, true);
+	c.first_seed = (uint64) options->value[OPTION_SEED];
+	features = AllFeatures(&c, graph, labelled, options);
 	nn_graph_free(graph);
 	c.order = palloc_extended(sizeof(uint32) * Max(1, c.n), MCXT_ALLOC_HUGE);
 	c.features = Floats(c.n, c.dim);
@@ -365,7 +368,7 @@ CompareRun(void)
 	MemoryContextSwitchTo(pair_context);
 	for (int seed = 1; seed <= c.plan->seeds; seed++)
 	{
-		Split(&c, seed, features, labelled);
+		Split(&c, c.first_seed + (uint64) seed - 1, features, labelled);
 		if (seed == 1)
 			WorkerRemark("%zu pictures to learn from, %zu to search in, %zu asked for", c.n_train, c.n_database,
 						 c.n_queries);

@@ -220,6 +220,8 @@ WholeOptions(Datum options, ArrayType *methods, ArrayType *bits)
 static void
 CheckPlan(const ComparePlan *plan, const ModelBackbone *backbone)
 {
+	double seed = 0;
+
 	if (plan->n_tasks == 0 || plan->n_bits == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("nothing to compare"),
 						errhint("Name at least one method and one number of bits.")));
@@ -233,6 +235,13 @@ CheckPlan(const ComparePlan *plan, const ModelBackbone *backbone)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("a comparison learns hash layers on features that are computed once"),
 							errhint("To train more of the network, use eddh_train and eddh_evaluate.")));
+		if (i == 0)
+			seed = options->value[OPTION_SEED];
+		if (options->value[OPTION_SEED] != seed)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" cannot have a seed of its own", plan->tasks[i].name),
+					 errdetail("Splits are the same for all; the first one's seed is the option of all methods.")));
 		for (int b = 0; b < plan->n_bits && method->check != NULL; b++)
 			EDDH_CHECK(
 				method->check(plan->bits[b], backbone->features, (int) options->value[OPTION_EPOCHS], false, &err),

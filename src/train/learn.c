@@ -20,7 +20,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define HOLDOUT_MAX  1000
 #define SPLIT_STREAM UINT64_C(0x73706c6974)
 
 /* A backbone that has learned before is only tuned (METHODS 1.9: rate x 0.1). */
@@ -119,9 +118,7 @@ Split(Training *t)
 		if (data->labels == NULL || HasLabel(data->labels, row))
 			t->rows[n++] = (uint32) row;
 	if (data->labels != NULL)
-		t->n_held = (size_t) Min((double) HOLDOUT_MAX, t->options->value[OPTION_HOLDOUT] * (double) n);
-	/* Few pictures are better used to learn from. */
-	t->n_held = Min(t->n_held, n - Min(n, (size_t) t->job->bits));
+		t->n_held = TrainOptionsHeldOut(t->options, n, t->job->bits);
 	t->n_train = n - t->n_held;
 	if (t->n_train < (size_t) t->job->bits)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -17,6 +17,8 @@
 /* How far the rate falls where the user does not say. */
 #define RATE_FALL 0.02
 
+#define HELD_OUT_MOST 1000.0
+
 /* Mini-batches that a hash layer that learns alone should see. */
 #define STEPS_LEAST 480
 
@@ -139,21 +141,32 @@ ReadOne(TrainOptions *options, const hash_method *method, const char *key, const
 						errhint("Known options are: %s.", KnownKeys(method))));
 	EDDH_CHECK(hash_param_parse(param, ValueText(key, value), &number, &err), &err, NULL);
 	*(is_general ? &options->value[i] : &options->method[i]) = number;
-	if (is_general)
-		options->given[i] = true;
+	*(is_general ? &options->given[i] : &options->method_given[i]) = true;
 }
 
 /* A hash layer that learns alone from one label a picture takes a narrower kernel, whatever the method. */
 static const hash_setting single_label[] = { { "kernel_width", 0.5 }, { NULL } };
 
 static void
-Override(double *value, const bool *given, const hash_setting *settings)
+Override(TrainOptions *options, const hash_method *method, const hash_setting *settings)
 {
 	int i;
 
 	for (; settings != NULL && settings->name != NULL; settings++)
-		if (FindParam(general, settings->name, &i) != NULL && !given[i])
-			value[i] = settings->value;
+	{
+		if (FindParam(general, settings->name, &i) != NULL)
+			options->value[i] = options->given[i] ? options->value[i] : settings->value;
+		else if (FindParam(method->params, settings->name, &i) != NULL)
+			options->method[i] = options->method_given[i] ? options->method[i] : settings->value;
+		else
+			elog(ERROR, "method %s has no option \"%s\"", method->name, settings->name);
+	}
+}
+
+const hash_setting *
+TrainOptionsSingleLabel(void)
+{
+	return single_label;
 }
 
 /*
@@ -178,10 +191,11 @@ Complete(TrainOptions *options, const hash_method *method, bool backbone_trained
 	tuned = all && backbone_trained;
 	if (!given[OPTION_EPOCHS] && method->needs_net && !backbone_trained)
 		value[OPTION_EPOCHS] = 12;
-	if (!all) /* fc as hash, which it is for a backbone without such layers */
-		Override(value, given, method->standards);
+	if (!all) /* also fc, which is hash for a backbone without such layers */
+		Override(options, method, method->standards);
 	if (tuned)
-		Override(value, given, (const hash_setting[]){ { "epochs", 3 }, { "batch", 32 }, { "rate", 0.01 }, { NULL } });
+		Override(options, method,
+				 (const hash_setting[]){ { "epochs", 3 }, { "batch", 32 }, { "rate", 0.01 }, { NULL } });
 	if (!given[OPTION_RATE_LAST])
 		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
 }
@@ -200,6 +214,7 @@ TrainOptionsRead(Datum given, const hash_method *method, bool backbone_trained)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object"),
 						errhint("For example: '{\"epochs\": 30}'.")));
 	options->method = palloc(sizeof(double) * Max(1, hash_param_count(method)));
+	options->method_given = palloc0(sizeof(bool) * Max(1, hash_param_count(method)));
 	for (int i = 0; i < hash_param_count(method); i++)
 		options->method[i] = method->params[i].standard;
 
@@ -230,14 +245,23 @@ TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_
 {
 	double *value = options->value;
 
-	if (method->needs_net && (!backbone_trained || value[OPTION_TRAIN_LAYERS] != TRAIN_HASH))
+	if (method->needs_net && (!backbone_trained || value[OPTION_TRAIN_LAYERS] == TRAIN_ALL))
 		return;
-	Override(value, options->given, several_labels ? method->several : single_label);
+	Override(options, method, several_labels ? method->several : single_label);
 	if (!options->given[OPTION_RATE_LAST])
 		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
-	if (!options->given[OPTION_EPOCHS])
+	if (!options->given[OPTION_EPOCHS] && method->needs_net)
 		value[OPTION_EPOCHS] =
 			Max(value[OPTION_EPOCHS], ceil(STEPS_LEAST / ceil(Max(pictures, 1) / value[OPTION_BATCH])));
+}
+
+size_t
+TrainOptionsHeldOut(const TrainOptions *options, size_t n, int bits)
+{
+	size_t held = (size_t) Min(HELD_OUT_MOST, options->value[OPTION_HOLDOUT] * (double) n);
+
+	/* Few pictures are better used to learn from. */
+	return Min(held, n - Min(n, (size_t) bits));
 }
 
 static void

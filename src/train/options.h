@@ -48,6 +48,7 @@ typedef struct TrainOptions
 	double value[OPTION_COUNT];
 	double *method;           /* one a parameter of the method, in table order */
 	bool given[OPTION_COUNT]; /* not left to a default */
+	bool *method_given;       /* the same of the method's */
 } TrainOptions;
 
 /* The general ones, in the order of TrainOption; ends with a NULL name. */
@@ -60,11 +61,18 @@ extern const hash_param *TrainOptionsGeneral(void);
 extern TrainOptions *TrainOptionsRead(Datum options, const hash_method *method, bool backbone_trained);
 
 /*
- * What a hash layer that learns alone wants for these pictures, where it was not given: more epochs for few pictures, since what counts is the number of steps,
- * and the method's settings for several labels a picture (docs/METHODS.md has the trials).
+ * What a hash layer that learns alone on a trained backbone wants for so many pictures to learn from, where it was not given: more epochs for few pictures, since
+ * what counts is the number of steps; what the method wants for several labels a picture, or else the kernel for one (docs/METHODS.md has the trials). fc has the
+ * defaults of hash. The hash layer before and after the training of a whole network keeps those that docs/QUALITY.md was measured with.
  */
 extern void TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_trained, double pictures,
 							bool several_labels);
+
+/* How many of n labelled pictures are kept out of the training of so many bits. */
+extern size_t TrainOptionsHeldOut(const TrainOptions *options, size_t n, int bits);
+
+/* The list for one label a picture. */
+extern const hash_setting *TrainOptionsSingleLabel(void);
 
 /* Passes of the hash layer alone before the network's, and, with anchors, as many after; 0: none. */
 extern int TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_trained);

@@ -264,7 +264,7 @@ eddh_train(PG_FUNCTION_ARGS)
 	TrainOptions *options;
 	Counts counts;
 	JobChange row = { 0 };
-	int64 job, rows;
+	int64 job, rows, learned;
 	bool replace;
 
 	SubmitRequirePrimary("eddh_train()");
@@ -306,7 +306,8 @@ eddh_train(PG_FUNCTION_ARGS)
 	counts = Count(images, &image, label_name != NULL ? &label : NULL);
 	CheckCounts(images, &counts, label_name != NULL, bits);
 	rows = label_name != NULL ? counts.labelled : counts.pictures;
-	TrainOptionsFit(options, method, backbone->trained, (double) rows, counts.several_labels);
+	learned = label_name != NULL ? rows - TrainOptionsHeldOut(options, rows, bits) : rows;
+	TrainOptionsFit(options, method, backbone->trained, (double) learned, counts.several_labels);
 
 	JobSetText(&row, JOB_KIND, JOB_KIND_TRAIN);
 	JobSetText(&row, JOB_MODEL, model);

@@ -76,7 +76,8 @@ across(void **state)
 				memset(got[row], 0, 3 * a.n * sizeof(**got));
 			image_kernels_at(set)->across(&a, rows, width, room, got);
 			for (int row = 0; row < 2; row++)
-				assert_memory_equal(got[row], want[row], 3 * a.n * sizeof(**got));
+				if (memcmp(got[row], want[row], 3 * a.n * sizeof(**got)) != 0)
+					fail_msg("%s differs from plain: %u pixels, %u taps", image_kernels_at(set)->name, a.n, a.taps);
 		}
 		for (int row = 0; row < 2; row++)
 		{
@@ -122,7 +123,8 @@ down(void **state)
 		{
 			memset(got, 0, n);
 			image_kernels_at(set)->down((const int16_t *const *) rows, weight, taps, got, n);
-			assert_memory_equal(got, want, n);
+			if (memcmp(got, want, n) != 0)
+				fail_msg("%s differs from plain: %zu numbers, %u taps", image_kernels_at(set)->name, n, taps);
 		}
 		for (uint32_t k = 0; k < taps; k++)
 			free(rows[k]);

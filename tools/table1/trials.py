@@ -3,8 +3,10 @@
 
 trials.py trials METHODS SEEDS SET   for pictures of that set: names of the variants, a tab, the options of eddh_compare
 trials.py finals FILE SEEDS SET      as trials, but the best of what FILE has (lines "set, variant, bits, mAP") on sets of that kind, without their epochs, since the default
-                                     sees to the number of steps; other splits
+                                     sees to the number of steps
 trials.py report WHAT FILE           a table in Markdown: defaults and the best, by kind of set
+
+The ranges stand beside the defaults from before the trials: 30 epochs, a kernel of .7 for all. A file belongs to the ranges that it was measured with.
 """
 import collections
 import csv
@@ -34,7 +36,6 @@ KINDS = {"few classes": ("cifar10", "fashion"), "many classes": ("caltech51",), 
 COUNT = {"few classes": (40, 20), "many classes": (80, 40), "several labels": (80, 40)}
 HEADS = ("linear", "anchors")
 FINALISTS = 2  # by both heads together, and the best of each head
-OTHER_SPLITS = 101
 
 
 def settings(method):
@@ -57,15 +58,15 @@ def kind_of(data):
     return next(kind for kind, sets in KINDS.items() if data in sets)
 
 
-def options(what, numbers, seeds, more):
+def options(what, numbers, seeds):
     """Of eddh_compare, for {method: numbers of settings}."""
     own = {f"{m}_{i}_{head}": {"method": m, "head": head, **setting_of(what, m, i)} for m, some in numbers.items() for i in some for head in HEADS}
-    print(",".join(own) + "\t" + json.dumps({"seeds": seeds, **more, **own}))
+    print(",".join(own) + "\t" + json.dumps({"seeds": seeds, **own}))
 
 
 def trials(methods, seeds, data):
     counts = COUNT[kind_of(data)]
-    options("trials", {m: range(min(counts[m == "eddh"], len(settings(m)))) for m in methods}, seeds, {})
+    options("trials", {m: range(min(counts[m == "eddh"], len(settings(m)))) for m in methods}, seeds)
 
 
 def mean(values):
@@ -117,13 +118,17 @@ def report(what, file):
 
 def finals(file, seeds, data):
     figures = read(file)
-    sets = [name for name in KINDS[kind_of(data)] if name in {key[3] for key in figures}]
+    present = {key[3] for key in figures}
+    sets = [name for name in KINDS[kind_of(data)] if name in present]
     numbers = {}
     for method in SPACE:
         total = scores(figures, method, sets, HEADS)
+        if not total:
+            continue
         chosen = [best(total, FINALISTS), *(best(scores(figures, method, sets, [head]), 1) for head in HEADS)]
-        numbers[method] = sorted({0, *itertools.chain.from_iterable(chosen)})
-    options("finals", numbers, seeds, {"seed": OTHER_SPLITS})
+        different = {json.dumps(setting_of("finals", method, i)): i for i in sorted({0, *itertools.chain.from_iterable(chosen)}, reverse=True)}
+        numbers[method] = sorted(different.values())
+    options("finals", numbers, seeds)
 
 
 if sys.argv[1] == "trials":
