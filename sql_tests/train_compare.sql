@@ -37,6 +37,13 @@ SELECT eddh_wait(:again);
 SELECT count(*) > 0, bool_and(a.mean = b.mean) FROM eddh_comparisons AS a JOIN eddh_comparisons AS b USING (method, bits, measure)
 WHERE a.job = :job AND b.job = :again AND measure NOT IN ('train_seconds', 'encode_microseconds');
 
+-- Splits begin at the seed that is given.
+SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,sdh,dhn,classifier}', '{8,16}', 'frozen',
+	'{"seed": 2, "seeds": 1, "top": 10, "threads": 1, "epochs": 3, "head": "anchors", "anchors": 20, "sdh": {"iterations": 2, "head": "linear"}}') AS second \gset
+SELECT eddh_wait(:second);
+SELECT count(*) > 0, bool_and(a.value = b.value) FROM eddh_job_log AS a JOIN eddh_job_log AS b USING (measure)
+WHERE a.job = :job AND a.epoch = 2 AND b.job = :second AND b.epoch = 1 AND measure !~ 'seconds';
+
 -- Classes that training never sees are asked for and searched alone. A variant of a method has a name of its own.
 SELECT eddh_compare('pic', 'jpeg', 'label', '{itq,sdh,itq_once}', '{8}', 'frozen', '{"seeds": 1, "threads": 1, "unseen": 0.4, "itq_once": {"method": "itq", "iterations": 1}, "itq": {"iterations": 200}}') AS job \gset
 SELECT eddh_wait(:job);
@@ -59,6 +66,7 @@ SELECT eddh_compare('pic', 'jpeg', 'label', '{}', '{8}');
 SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh}', '{8}', options => '{"train_layers": "all"}');
 SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh}', '{8}', options => '{"sdh": {"nu": 1}, "seeds": 0}');
 SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh}', '{8}', options => '{"nu": 1}');
+SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh,sdh}', '{8}', options => '{"sdh": {"seed": 2}}');
 SELECT eddh_compare('pic', 'jpeg', 'labels', '{eddh}', '{8}');
 SELECT eddh_compare('pic', 'name', 'label', '{eddh}', '{8}');
 SELECT eddh_compare('pic', 'jpeg', NULL, '{eddh}', '{8}');
