@@ -17,9 +17,9 @@ SELECT method, title, needs_labels, trains_network, length(paper) > 20 AS cited 
 SELECT method FROM eddh_methods WHERE notes LIKE '%SDAH%';
 -- Learning rates of their own; anchors are the same for all.
 SELECT method, parameters -> 'rate' -> 'default', parameters -> 'rate_last' -> 'default' FROM eddh_methods WHERE (parameters -> 'rate' -> 'default')::float8 <> 0.02;
-SELECT DISTINCT parameters -> 'kernel_width' -> 'default', parameters -> 'kernel_width' -> 'single_label', parameters -> 'anchors' -> 'default' FROM eddh_methods;
+SELECT DISTINCT parameters -> 'kernel_width' -> 'default', parameters -> 'kernel_width' -> 'several_labels', parameters -> 'anchors' -> 'default' FROM eddh_methods;
 -- With several labels a picture.
-SELECT method, key, value -> 'default', value -> 'several_labels' FROM eddh_methods, jsonb_each(parameters) WHERE value ? 'several_labels' ORDER BY 1, 2;
+SELECT method, key, value -> 'default', value -> 'several_labels' FROM eddh_methods, jsonb_each(parameters) WHERE value ? 'several_labels' AND key <> 'kernel_width' ORDER BY 1, 2;
 
 \set ECHO errors
 SELECT format('SELECT eddh_train(%L, ''pic'', ''jpeg'', ''label'', 16, %L, ''frozen'', %L) > 0', name, method,
@@ -44,7 +44,7 @@ SELECT count(DISTINCT alone) <= 3 FROM code WHERE model = 'classifier';
 -- Anchors are part of the model: no more of them than pictures.
 SELECT model, bytes > 40000 AS larger FROM eddh_models WHERE model IN ('sdh', 'sdh_linear') ORDER BY model;
 
--- Defaults that wait for the pictures: 480 mini-batches (here of all that is learned from), the kernel for one label, what a method wants for several. What was given stays.
+-- Defaults that wait for the pictures: 480 mini-batches (here of all that is learned from), the kernel for several labels, what a method wants for them. What was given stays.
 CREATE VIEW several AS SELECT id, ARRAY['t' || id % 2, 'u' || id % 3] AS labels, jpeg FROM pic;
 BEGIN;
 SELECT eddh_train('one', 'pic', 'jpeg', 'label', 16, 'adsh', 'frozen') > 0, eddh_train('more', 'several', 'jpeg', 'labels', 16, 'adsh', 'frozen') > 0,

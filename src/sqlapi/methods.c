@@ -40,12 +40,13 @@ SettingOr(const hash_setting *settings, const char *name, double other)
 }
 
 static void
-AppendOther(StringInfo json, const char *key, const hash_setting *settings, const hash_param *param)
+AppendOther(StringInfo json, const hash_setting *several, const hash_param *param)
 {
-	double value = SettingOr(settings, param->name, param->standard);
+	double value =
+		SettingOr(several, param->name, SettingOr(TrainOptionsSeveralLabels(), param->name, param->standard));
 
 	if (value != param->standard)
-		appendStringInfo(json, ", \"%s\": %.15g", key, value);
+		appendStringInfo(json, ", \"several_labels\": %.15g", value);
 }
 
 static void
@@ -74,8 +75,7 @@ AppendParameters(StringInfo json, const hash_param *params, const hash_setting *
 		}
 		else
 			appendStringInfo(json, "%.15g, \"min\": %.15g, \"max\": %.15g", param->standard, param->min, param->max);
-		AppendOther(json, "single_label", TrainOptionsSingleLabel(), param);
-		AppendOther(json, "several_labels", several, param);
+		AppendOther(json, several, param);
 		if (param->help != NULL)
 		{
 			appendStringInfoString(json, ", \"help\": ");
@@ -86,8 +86,8 @@ AppendParameters(StringInfo json, const hash_param *params, const hash_setting *
 }
 
 /*
- * {"lambda": {"default": 0.1, "min": 0, "max": 1000, "help": "..."}, ...}: all that eddh_train takes in `options` with this method. "single_label" and
- * "several_labels": other defaults of a hash layer that learns alone on a trained backbone, by what pictures have.
+ * {"lambda": {"default": 0.1, "min": 0, "max": 1000, "help": "..."}, ...}: all that eddh_train takes in `options` with this method;
+ * "several_labels": another default where pictures have several, on a trained backbone and where not the whole network learns (but the kernel's: everywhere).
  */
 static Datum
 Parameters(const hash_method *method)

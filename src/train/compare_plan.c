@@ -238,10 +238,9 @@ CheckPlan(const ComparePlan *plan, const ModelBackbone *backbone)
 		if (i == 0)
 			seed = options->value[OPTION_SEED];
 		if (options->value[OPTION_SEED] != seed)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("\"%s\" cannot have a seed of its own", plan->tasks[i].name),
-					 errdetail("Splits are the same for all methods, and so is the seed they begin at.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("\"%s\" cannot have a seed of its own", plan->tasks[i].name),
+							errdetail("Splits are the same for all methods, and so is the seed they begin at.")));
 		for (int b = 0; b < plan->n_bits && method->check != NULL; b++)
 			EDDH_CHECK(
 				method->check(plan->bits[b], backbone->features, (int) options->value[OPTION_EPOCHS], false, &err),

@@ -32,8 +32,8 @@ static const hash_param general[OPTION_COUNT + 1] = {
 	[OPTION_HEAD] = { "head", HEAD_AUTO, 0, 0, "auto|linear|anchors",
 					  "what the hash layer sees: the features, or their kernel values to anchors; auto: anchors for eddh, sdh and ksh" },
 	[OPTION_ANCHORS] = { "anchors", 2000, 1, 20000, NULL, "anchors of the kernel", .whole = true },
-	[OPTION_KERNEL_WIDTH] = { "kernel_width", 0.7, 1e-3, 1e3, NULL,
-							  "spread of the kernel, times the median distance of two anchors; of a hash layer that learns alone from one label a picture: 0.5" },
+	[OPTION_KERNEL_WIDTH] = { "kernel_width", 0.5, 1e-3, 1e3, NULL,
+							  "spread of the kernel, times the median distance of two anchors" },
 	[OPTION_EPOCHS] = { "epochs", 30, 1, 1000000, NULL,
 						"passes over the pictures; an untrained backbone: 12, all of a trained one: 3; a hash layer alone: more where 30 are fewer than 480 mini-batches",
 						.whole = true },
@@ -144,8 +144,8 @@ ReadOne(TrainOptions *options, const hash_method *method, const char *key, const
 	*(is_general ? &options->given[i] : &options->method_given[i]) = true;
 }
 
-/* A hash layer that learns alone from one label a picture takes a narrower kernel, whatever the method. */
-static const hash_setting single_label[] = { { "kernel_width", 0.5 }, { NULL } };
+/* Pictures with several labels want a wider kernel, whatever the method. */
+static const hash_setting several_labels_all[] = { { "kernel_width", 0.7 }, { NULL } };
 
 static void
 Override(TrainOptions *options, const hash_method *method, const hash_setting *settings)
@@ -164,9 +164,9 @@ Override(TrainOptions *options, const hash_method *method, const hash_setting *s
 }
 
 const hash_setting *
-TrainOptionsSingleLabel(void)
+TrainOptionsSeveralLabels(void)
 {
-	return single_label;
+	return several_labels_all;
 }
 
 /*
@@ -245,9 +245,12 @@ TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_
 {
 	double *value = options->value;
 
+	if (several_labels)
+		Override(options, method, several_labels_all);
 	if (method->needs_net && (!backbone_trained || value[OPTION_TRAIN_LAYERS] == TRAIN_ALL))
 		return;
-	Override(options, method, several_labels ? method->several : single_label);
+	if (several_labels)
+		Override(options, method, method->several);
 	if (!options->given[OPTION_RATE_LAST])
 		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
 	if (!options->given[OPTION_EPOCHS] && method->needs_net)

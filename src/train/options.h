@@ -61,9 +61,9 @@ extern const hash_param *TrainOptionsGeneral(void);
 extern TrainOptions *TrainOptionsRead(Datum options, const hash_method *method, bool backbone_trained);
 
 /*
- * What a hash layer that learns alone on a trained backbone wants for so many pictures to learn from, where it was not given: more epochs for few pictures, since
- * what counts is the number of steps; what the method wants for several labels a picture, or else the kernel for one (docs/METHODS.md has the trials). fc has the
- * defaults of hash. The hash layer before and after the training of a whole network keeps those that docs/QUALITY.md was measured with.
+ * What so many pictures to learn from want, where it was not given (docs/METHODS.md has the trials): those with several labels a wider kernel; and, where a hash
+ * layer learns alone on a trained backbone, few pictures more epochs, since what counts is the number of steps, and several labels what the method wants for them.
+ * fc has the defaults of hash.
  */
 extern void TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_trained, double pictures,
 							bool several_labels);
@@ -71,8 +71,8 @@ extern void TrainOptionsFit(TrainOptions *options, const hash_method *method, bo
 /* How many of n labelled pictures are kept out of the training of so many bits. */
 extern size_t TrainOptionsHeldOut(const TrainOptions *options, size_t n, int bits);
 
-/* The list for one label a picture. */
-extern const hash_setting *TrainOptionsSingleLabel(void);
+/* What several labels a picture change for every method. */
+extern const hash_setting *TrainOptionsSeveralLabels(void);
 
 /* Passes of the hash layer alone before the network's, and, with anchors, as many after; 0: none. */
 extern int TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_trained);
