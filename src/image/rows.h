@@ -62,6 +62,13 @@ image_weight_pair(const int16_t *weight)
 	__builtin_memcpy(&both, weight, sizeof(both));
 	return both;
 }
+
+/* sums(a, pairs, taps, out) with a number that the compiler knows for pictures near the wanted size: an inlined sums then unrolls its loop over them. */
+#define IMAGE_SUMS(sums, a, pairs, out)        \
+	((a)->taps == 4   ? sums(a, pairs, 4, out) \
+	 : (a)->taps == 6 ? sums(a, pairs, 6, out) \
+	 : (a)->taps == 8 ? sums(a, pairs, 8, out) \
+					  : sums(a, pairs, (a)->taps, out))
 #endif
 
 #endif /* EDDH_IMAGE_ROWS_H */

@@ -79,14 +79,7 @@ AVX2 static void
 across(const image_axis *a, const uint8_t *const rgb[2], uint32_t width, void *room, int16_t *const out[2])
 {
 	pair_rows(rgb, width, a->taps, room);
-	if (a->taps == 4)
-		sums(a, room, 4, out);
-	else if (a->taps == 6)
-		sums(a, room, 6, out);
-	else if (a->taps == 8)
-		sums(a, room, 8, out);
-	else
-		sums(a, room, a->taps, out);
+	IMAGE_SUMS(sums, a, room, out);
 }
 
 AVX2 static void

@@ -35,7 +35,6 @@ pair_row(const uint8_t *rgb, uint32_t width, uint32_t taps, __m128i *pairs)
 		pairs[k] = zero;
 }
 
-/* Inlined for each number of taps that pictures near the wanted size have: the loop over them unrolls. */
 static inline __attribute__((always_inline)) void
 sums(const image_axis *a, const __m128i *pairs, uint32_t taps, int16_t *out)
 {
@@ -64,14 +63,7 @@ across(const image_axis *a, const uint8_t *const rgb[2], uint32_t width, void *r
 	for (int row = 0; row < 2; row++)
 	{
 		pair_row(rgb[row], width, a->taps, room);
-		if (a->taps == 4)
-			sums(a, room, 4, out[row]);
-		else if (a->taps == 6)
-			sums(a, room, 6, out[row]);
-		else if (a->taps == 8)
-			sums(a, room, 8, out[row]);
-		else
-			sums(a, room, a->taps, out[row]);
+		IMAGE_SUMS(sums, a, room, out[row]);
 	}
 }
 
