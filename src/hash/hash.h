@@ -33,18 +33,6 @@ extern eddh_code hash_labels_finish(hash_labels *labels, eddh_error *err);
 extern void hash_labels_free(hash_labels *labels);
 extern bool hash_labels_share(const hash_labels *a, size_t row_a, const hash_labels *b, size_t row_b);
 
-/* Kinds of labels that want other defaults. Between few and many named classes lies what was never tried: defaults were chosen on sets of 10 and of 51. */
-typedef enum hash_kind
-{
-	HASH_FEW_CLASSES, /* fewer than HASH_MANY */
-	HASH_MANY_CLASSES,
-	HASH_SEVERAL_LABELS /* of some row */
-} hash_kind;
-
-#define HASH_MANY 23
-
-extern hash_kind hash_labels_kind(const hash_labels *labels);
-
 /* ---- The network as a method sees it ---- */
 
 /* du (n x k) from u (n x k), the linear outputs (before tanh) of rows; already averaged over the batch. *loss: the batch's mean loss, for the log. */

@@ -80,14 +80,6 @@ hash_labels_share(const hash_labels *a, size_t row_a, const hash_labels *b, size
 	return false;
 }
 
-hash_kind
-hash_labels_kind(const hash_labels *labels)
-{
-	if (labels->single == NULL)
-		return HASH_SEVERAL_LABELS;
-	return labels->classes < HASH_MANY ? HASH_FEW_CLASSES : HASH_MANY_CLASSES;
-}
-
 int
 hash_labels_next(const hash_labels *labels, size_t row, int from)
 {

@@ -16,6 +16,8 @@
 #define LAMBDA_AUTOMATIC -1
 #define LAMBDA_FEW       1
 #define LAMBDA_MANY      100
+/* Chosen on sets of 10 and of 51: nothing between them was tried. */
+#define MANY_CLASSES 23
 /* With 0 and fewer classes than bits codes have no inverse. */
 #define LAMBDA_LEAST 1e-9
 
@@ -40,6 +42,14 @@ static const hash_param params[] = {
 					  "ridge of the regression on the inputs, as a share of their mean variance; -1: 0.001 on kernel values, 0.3 on features" },
 	{ NULL },
 };
+
+double
+hash_sdh_lambda(const hash_labels *labels, double given)
+{
+	if (given >= 0)
+		return fmax(given, LAMBDA_LEAST);
+	return labels->single != NULL && labels->classes < MANY_CLASSES ? LAMBDA_FEW : LAMBDA_MANY;
+}
 
 eddh_code
 hash_sdh_classifier(const hash_labels *labels, int bits, const int8_t *b, double lambda, double *w, eddh_error *err)
@@ -198,9 +208,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	memset(head, 0, sizeof *head);
 	if (code != EDDH_OK)
 		return code;
-	t.lambda = fmax(problem->values[PARAM_LAMBDA], LAMBDA_LEAST);
-	if (problem->values[PARAM_LAMBDA] < 0)
-		t.lambda = hash_labels_kind(problem->labels) == HASH_FEW_CLASSES ? LAMBDA_FEW : LAMBDA_MANY;
+	t.lambda = hash_sdh_lambda(problem->labels, problem->values[PARAM_LAMBDA]);
 	hash_progress(problem, "regression", 0, 1);
 	code = hash_ridge_create(problem->rows, in.dim, in.z, problem->labels, ridge, problem->stop, &t.ridge, err);
 	t.b = hash_alloc(entries, 1, sizeof *t.b);

@@ -11,6 +11,9 @@
 extern size_t hash_sdh_sweep(const hash_labels *labels, int bits, const double *w, double nu, const float *phi,
 							 int8_t *b);
 
+/* The ridge of the classifier: what was given, above 0; negative: by the number of classes and whether rows have several. */
+extern double hash_sdh_lambda(const hash_labels *labels, double given);
+
 /* w = (b^T b + lambda I)^-1 b^T Y (bits x classes). */
 extern eddh_code hash_sdh_classifier(const hash_labels *labels, int bits, const int8_t *b, double lambda, double *w,
 									 eddh_error *err);

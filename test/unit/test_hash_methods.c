@@ -48,29 +48,6 @@ labels_of_one_class_are_single(void **state)
 	assert_null(labels);
 }
 
-/* By the number of classes, up to a row with two of them. */
-static void
-kinds_of_labels(void **state)
-{
-	static const hash_kind kinds[] = { HASH_FEW_CLASSES, HASH_MANY_CLASSES };
-	eddh_error err;
-
-	for (int several = 0; several < 2; several++)
-		for (int i = 0; i < 2; i++)
-		{
-			hash_labels *labels;
-
-			assert_ok(hash_labels_create(3, HASH_MANY - 1 + i, &labels, &err));
-			hash_labels_add(labels, 0, 0);
-			hash_labels_add(labels, 2, 1);
-			if (several)
-				hash_labels_add(labels, 2, 0);
-			assert_ok(hash_labels_finish(labels, &err));
-			assert_int_equal(hash_labels_kind(labels), several ? HASH_SEVERAL_LABELS : kinds[i]);
-			hash_labels_free(labels);
-		}
-}
-
 static void
 every_method_is_complete(void **state)
 {
@@ -211,11 +188,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(labels_of_one_class_are_single),
-		cmocka_unit_test(kinds_of_labels),
-		cmocka_unit_test(every_method_is_complete),
-		cmocka_unit_test(parameters_name_what_is_wrong),
-		cmocka_unit_test(zero_packs_as_one),
+		cmocka_unit_test(labels_of_one_class_are_single), cmocka_unit_test(every_method_is_complete),
+		cmocka_unit_test(parameters_name_what_is_wrong),  cmocka_unit_test(zero_packs_as_one),
 		cmocka_unit_test(hadamard_codes_are_orthogonal),
 	};
 

@@ -330,6 +330,30 @@ sdh_steps_never_raise_the_objective(void **state)
 	}
 }
 
+/* By the number of classes, where no row has two of them; what is given stays, but for 0. */
+static void
+sdh_lambda_goes_with_the_labels(void **state)
+{
+	eddh_error err;
+
+	for (int several = 0; several < 2; several++)
+		for (int classes = 22; classes <= 23; classes++)
+		{
+			hash_labels *labels;
+
+			assert_ok(hash_labels_create(3, classes, &labels, &err));
+			hash_labels_add(labels, 0, 0);
+			hash_labels_add(labels, 2, 1);
+			if (several)
+				hash_labels_add(labels, 2, 0);
+			assert_ok(hash_labels_finish(labels, &err));
+			assert_true(hash_sdh_lambda(labels, -1) == (several || classes == 23 ? 100 : 1));
+			assert_true(hash_sdh_lambda(labels, 0.5) == 0.5);
+			assert_true(hash_sdh_lambda(labels, 0) > 0);
+			hash_labels_free(labels);
+		}
+}
+
 /* R = k S - sum of y y^T, written out: products with it, and the slope of y^T R y against differences. */
 static void
 ksh_residual_equals_the_matrix(void **state)
@@ -463,9 +487,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_shallow_method_learns),         cmocka_unit_test(classifier_codes_are_classes),
-		cmocka_unit_test(sdh_steps_never_raise_the_objective), cmocka_unit_test(ksh_residual_equals_the_matrix),
-		cmocka_unit_test(ksh_logs_the_residual_of_its_codes),  cmocka_unit_test(bad_problems_end_cleanly),
+		cmocka_unit_test(every_shallow_method_learns),
+		cmocka_unit_test(classifier_codes_are_classes),
+		cmocka_unit_test(sdh_steps_never_raise_the_objective),
+		cmocka_unit_test(sdh_lambda_goes_with_the_labels),
+		cmocka_unit_test(ksh_residual_equals_the_matrix),
+		cmocka_unit_test(ksh_logs_the_residual_of_its_codes),
+		cmocka_unit_test(bad_problems_end_cleanly),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
