@@ -1,6 +1,8 @@
 /* methods.c: the table of hashing methods as rows. */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -29,28 +31,9 @@ Choice(const char *choices, int i)
 	return end == NULL ? pstrdup(choices) : pnstrdup(choices, end - choices);
 }
 
-/* The value of that name among settings (NULL: none), or the other one. */
-static double
-SettingOr(const hash_setting *settings, const char *name, double other)
-{
-	for (; settings != NULL && settings->name != NULL; settings++)
-		if (strcmp(settings->name, name) == 0)
-			return settings->value;
-	return other;
-}
-
+/* several: by parameter, the default where pictures have several labels. */
 static void
-AppendOther(StringInfo json, const hash_setting *several, const hash_param *param)
-{
-	double value =
-		SettingOr(several, param->name, SettingOr(TrainOptionsSeveralLabels(), param->name, param->standard));
-
-	if (value != param->standard)
-		appendStringInfo(json, ", \"several_labels\": %.15g", value);
-}
-
-static void
-AppendParameters(StringInfo json, const hash_param *params, const hash_setting *several)
+AppendParameters(StringInfo json, const hash_param *params, const double *several)
 {
 	for (const hash_param *param = params; param->name != NULL; param++)
 	{
@@ -75,7 +58,8 @@ AppendParameters(StringInfo json, const hash_param *params, const hash_setting *
 		}
 		else
 			appendStringInfo(json, "%.15g, \"min\": %.15g, \"max\": %.15g", param->standard, param->min, param->max);
-		AppendOther(json, several, param);
+		if (several[param - params] != param->standard)
+			appendStringInfo(json, ", \"several_labels\": %.15g", several[param - params]);
 		if (param->help != NULL)
 		{
 			appendStringInfoString(json, ", \"help\": ");
@@ -92,24 +76,23 @@ AppendParameters(StringInfo json, const hash_param *params, const hash_setting *
 static Datum
 Parameters(const hash_method *method)
 {
+	Datum nothing = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	TrainOptions *one = TrainOptionsRead(nothing, method, true), *several = TrainOptionsRead(nothing, method, true);
 	hash_param general[OPTION_COUNT + 1];
-	hash_setting several[OPTION_COUNT + 1] = { 0 };
-	double fall;
 	StringInfoData json;
 
+	/* Of any number of pictures that is not small. */
+	TrainOptionsFit(one, method, true, INFINITY, false);
+	TrainOptionsFit(several, method, true, INFINITY, true);
 	memcpy(general, TrainOptionsGeneral(), sizeof(general));
-	fall = general[OPTION_RATE_LAST].standard / general[OPTION_RATE].standard;
-	for (hash_param *param = general; param->name != NULL; param++)
-		param->standard = SettingOr(method->standards, param->name, param->standard);
-	general[OPTION_RATE_LAST].standard = general[OPTION_RATE].standard * fall;
-	for (int i = 0; method->several != NULL && method->several[i].name != NULL; i++)
-		several[i + 1] = method->several[i];
-	several[0].name = general[OPTION_RATE_LAST].name;
-	several[0].value = SettingOr(method->several, general[OPTION_RATE].name, general[OPTION_RATE].standard) * fall;
+	/* The number of threads goes with a setting of the session. */
+	one->value[OPTION_THREADS] = several->value[OPTION_THREADS] = general[OPTION_THREADS].standard;
+	for (int i = 0; i < OPTION_COUNT; i++)
+		general[i].standard = one->value[i];
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	AppendParameters(&json, general, several);
-	AppendParameters(&json, method->params, several);
+	AppendParameters(&json, general, several->value);
+	AppendParameters(&json, method->params, several->method);
 	appendStringInfoChar(&json, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }

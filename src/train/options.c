@@ -147,6 +147,7 @@ ReadOne(TrainOptions *options, const hash_method *method, const char *key, const
 /* Pictures with several labels want a wider kernel, whatever the method. */
 static const hash_setting several_labels_all[] = { { "kernel_width", 0.7 }, { NULL } };
 
+/* What was given stays. The rate at the end goes with the one at the beginning. */
 static void
 Override(TrainOptions *options, const hash_method *method, const hash_setting *settings)
 {
@@ -154,19 +155,15 @@ Override(TrainOptions *options, const hash_method *method, const hash_setting *s
 
 	for (; settings != NULL && settings->name != NULL; settings++)
 	{
-		if (FindParam(general, settings->name, &i) != NULL)
-			options->value[i] = options->given[i] ? options->value[i] : settings->value;
-		else if (FindParam(method->params, settings->name, &i) != NULL)
-			options->method[i] = options->method_given[i] ? options->method[i] : settings->value;
-		else
-			elog(ERROR, "method %s has no option \"%s\"", method->name, settings->name);
-	}
-}
+		bool is_general = FindParam(general, settings->name, &i) != NULL;
 
-const hash_setting *
-TrainOptionsSeveralLabels(void)
-{
-	return several_labels_all;
+		if (!is_general && FindParam(method->params, settings->name, &i) == NULL)
+			elog(ERROR, "method %s has no option \"%s\"", method->name, settings->name);
+		if (!(is_general ? options->given : options->method_given)[i])
+			(is_general ? options->value : options->method)[i] = settings->value;
+	}
+	if (!options->given[OPTION_RATE_LAST])
+		options->value[OPTION_RATE_LAST] = options->value[OPTION_RATE] * RATE_FALL;
 }
 
 /*
@@ -191,13 +188,11 @@ Complete(TrainOptions *options, const hash_method *method, bool backbone_trained
 	tuned = all && backbone_trained;
 	if (!given[OPTION_EPOCHS] && method->needs_net && !backbone_trained)
 		value[OPTION_EPOCHS] = 12;
-	if (!all) /* also fc, which is hash for a backbone without such layers */
-		Override(options, method, method->standards);
+	/* fc as hash, which it is for a backbone without such layers. */
+	Override(options, method, all ? NULL : method->standards);
 	if (tuned)
 		Override(options, method,
 				 (const hash_setting[]){ { "epochs", 3 }, { "batch", 32 }, { "rate", 0.01 }, { NULL } });
-	if (!given[OPTION_RATE_LAST])
-		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
 }
 
 TrainOptions *
@@ -251,8 +246,6 @@ TrainOptionsFit(TrainOptions *options, const hash_method *method, bool backbone_
 		return;
 	if (several_labels)
 		Override(options, method, method->several);
-	if (!options->given[OPTION_RATE_LAST])
-		value[OPTION_RATE_LAST] = value[OPTION_RATE] * RATE_FALL;
 	if (!options->given[OPTION_EPOCHS] && method->needs_net)
 		value[OPTION_EPOCHS] =
 			Max(value[OPTION_EPOCHS], ceil(STEPS_LEAST / ceil(Max(pictures, 1) / value[OPTION_BATCH])));

@@ -71,9 +71,6 @@ extern void TrainOptionsFit(TrainOptions *options, const hash_method *method, bo
 /* How many of n labelled pictures are kept out of the training of so many bits. */
 extern size_t TrainOptionsHeldOut(const TrainOptions *options, size_t n, int bits);
 
-/* What several labels a picture change for every method. */
-extern const hash_setting *TrainOptionsSeveralLabels(void);
-
 /* Passes of the hash layer alone before the network's, and, with anchors, as many after; 0: none. */
 extern int TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_trained);
 
