@@ -10,6 +10,7 @@ The ranges stand beside the defaults from before the trials: 30 epochs, a kernel
 """
 import collections
 import csv
+import functools
 import itertools
 import json
 import math
@@ -38,6 +39,7 @@ HEADS = ("linear", "anchors")
 FINALISTS = 2  # by both heads together, and the best of each head
 
 
+@functools.cache
 def settings(method):
     """The defaults and others, always the same for the same method; in each about half of what there is to choose stays as it is."""
     chosen = random.Random(method)
@@ -118,8 +120,7 @@ def report(what, file):
 
 def finals(file, seeds, data):
     figures = read(file)
-    present = {key[3] for key in figures}
-    sets = [name for name in KINDS[kind_of(data)] if name in present]
+    sets = kinds(figures)[kind_of(data)]
     numbers = {}
     for method in SPACE:
         total = scores(figures, method, sets, HEADS)
