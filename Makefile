@@ -8,8 +8,8 @@ EXTVERSION = 1.1
 MODULE_big = eddh
 
 # One folder a room (src/README.md). The plain-C rooms never see postgres.h and are also linked into test and bench programs.
-PLAIN_SOURCES = $(wildcard src/common/*.c src/image/*.c src/nn/*.c src/hash/*.c src/bits/kernels*.c)
-PG_SOURCES = $(filter-out $(wildcard src/bits/kernels*.c), \
+PLAIN_SOURCES = $(wildcard src/common/*.c src/image/*.c src/nn/*.c src/hash/*.c src/bits/kernels*.c src/train/forecast.c)
+PG_SOURCES = $(filter-out $(PLAIN_SOURCES), \
 	$(wildcard src/*.c src/bits/*.c src/index/*.c src/model/*.c src/train/*.c src/sqlapi/*.c))
 GENERATED_SOURCES = build/onnx.pb-c.c
 PLAIN_OBJS = $(PLAIN_SOURCES:.c=.o) $(GENERATED_SOURCES:.c=.o)

@@ -1,9 +1,7 @@
 /* forecast.c: see forecast.h. */
-#include "postgres.h"
+#include "train/forecast.h"
 
 #include <math.h>
-
-#include "train/forecast.h"
 
 /* Of a pass that was never measured, to the same number of mini-batches: backward costs at least twice what forward does. */
 #define PASS_SHARE (1.0 / 3)
@@ -19,7 +17,7 @@ StepSeconds(const Forecast *f)
 
 	if (f->pass > 0)
 	{
-		seconds = Max(f->seconds - f->passes_done * f->pass, 0);
+		seconds = fmax(f->seconds - f->passes_done * f->pass, 0);
 		done = f->steps_done;
 	}
 	else
@@ -48,5 +46,5 @@ ForecastLeft(const Forecast *f)
 
 		head = f->head_done > 0 ? f->head_seconds / f->head_done * left : left > 0 ? NAN : 0;
 	}
-	return head + step * Max(f->steps_total - f->steps_done, 0) + pass * (f->passes_left + 1);
+	return head + step * fmax(f->steps_total - f->steps_done, 0) + pass * (f->passes_left + 1);
 }

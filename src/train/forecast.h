@@ -1,5 +1,5 @@
 /*
- * forecast.h: when a training of a network will end. Include after postgres.h.
+ * forecast.h: when a training of a network will end. Plain C, so that a unit test can play trainings through.
  *
  * Its parts cost differently: mini-batches of the hash layer alone, mini-batches of the network, passes of forward over all pictures. Each counts with what it
  * was measured to take, or, as long as it has not begun, with what a rehearsal took. What a method computes in between counts as its mini-batches' time.

@@ -288,15 +288,20 @@ Mix(uint64 seed, const void *bytes, size_t len)
 	return seed;
 }
 
-/* Of everything that decides what is learned: only a checkpoint of the same is of use, because the table may have changed since. */
+/* Raise it when the same pictures and options come to be learned otherwise, or a checkpoint's records to mean something else. */
+#define LEARNING_VERSION 1
+
+/* Of everything that decides what is learned: only a checkpoint of the same is of use, because the table may have changed since, or this program. */
 static uint64
 Fingerprint(const Training *t)
 {
 	const JobRow *job = t->job;
 	const DataSet *data = t->data;
 	char *options = JsonbToCString(NULL, &DatumGetJsonbP(job->options)->root, -1);
+	const int version = LEARNING_VERSION;
 	uint64 mix = (uint64) job->bits;
 
+	mix = Mix(mix, &version, sizeof(version));
 	mix = Mix(mix, options, strlen(options));
 	mix = Mix(mix, job->method, strlen(job->method));
 	mix = Mix(mix, nn_blas_name(), strlen(nn_blas_name()));
