@@ -1,10 +1,12 @@
 /*
  * bench_encode.c: milliseconds a picture of a network's forward pass, one thread, no decoding.
  *
- *   bench_encode cnn-f|cnn-s|FILE.onnx [batch...]           prints a table
- *   bench_encode --layers cnn-f|cnn-s|FILE.onnx [batch]     where the time goes, layer by layer
- *   bench_encode --export cnn-f|cnn-s FILE.onnx             writes the graph for another runtime
- *   bench_encode --serve NETWORK BATCH                      answers each line "run N" with the milliseconds of N passes, for bench/encode
+ *   bench_encode NETWORK [batch...]           prints a table
+ *   bench_encode --layers NETWORK [batch]     where the time goes, layer by layer
+ *   bench_encode --export NETWORK FILE.onnx   writes the graph for another runtime
+ *   bench_encode --serve NETWORK BATCH        answers each line "run N" with the milliseconds of N passes, for bench/encode
+ *
+ * A NETWORK is cnn-f, cnn-f-half (weights that half precision holds), cnn-s or FILE.onnx. It is run from the flat form, as backends do.
  *
  * With EDDH_BENCH_CPU set, processor time instead of wall time: for a machine that others use, too.
  */
@@ -16,6 +18,7 @@
 #include "bench.h"
 #include "common/random.h"
 #include "nn/gemm.h"
+#include "nn/graph.h"
 #include "nn/nn.h"
 
 #define ROUNDS 9
@@ -27,6 +30,22 @@ now(void)
 	return 1e3 * bench_seconds(getenv("EDDH_BENCH_CPU") != NULL ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC);
 }
 
+/* Without the bits that a half has no room for. */
+static void
+halve(nn_graph *graph)
+{
+	for (size_t i = 0; i < graph->n_weights; i++)
+	{
+		uint32_t bits;
+
+		memcpy(&bits, &graph->weights[i], sizeof bits);
+		bits &= ~(uint32_t) 0x1fff;
+		memcpy(&graph->weights[i], &bits, sizeof bits);
+		if (graph->weights[i] < 0x1p-14f && graph->weights[i] > -0x1p-14f)
+			graph->weights[i] = 0;
+	}
+}
+
 static nn_graph *
 load(const char *name)
 {
@@ -36,9 +55,11 @@ load(const char *name)
 	long len;
 	FILE *file;
 
-	if (strcmp(name, "cnn-f") == 0)
+	if (strcmp(name, "cnn-f") == 0 || strcmp(name, "cnn-f-half") == 0)
 	{
 		bench_check(nn_graph_cnn_f(1, &graph, &err), &err);
+		if (strcmp(name, "cnn-f-half") == 0)
+			halve(graph);
 		return graph;
 	}
 	if (strcmp(name, "cnn-s") == 0)
@@ -76,6 +97,21 @@ room(size_t bytes)
 		exit(1);
 	}
 	return memory;
+}
+
+/* The block stays until the program ends. */
+static nn_graph *
+load_mapped(const char *name)
+{
+	nn_graph *graph = load(name), *mapped;
+	size_t len = nn_flat_size(graph);
+	uint8_t *block = room(len);
+	eddh_error err;
+
+	nn_flat_write(graph, block);
+	nn_graph_free(graph);
+	bench_check(nn_flat_attach(block, len, &mapped, &err), &err);
+	return mapped;
 }
 
 typedef struct bench
@@ -264,12 +300,12 @@ main(int argc, char **argv)
 	}
 	if (argc == 4 && strcmp(argv[1], "--serve") == 0)
 	{
-		graph = load(argv[2]);
+		graph = load_mapped(argv[2]);
 		serve(graph, atoi(argv[3]));
 	}
 	else if ((argc == 3 || argc == 4) && strcmp(argv[1], "--layers") == 0)
 	{
-		graph = load(argv[2]);
+		graph = load_mapped(argv[2]);
 		layers(graph, argc == 4 ? atoi(argv[3]) : 1);
 	}
 	else if (argc >= 2 && argv[1][0] != '-')
@@ -278,7 +314,7 @@ main(int argc, char **argv)
 		char **batches = argc > 2 ? argv + 2 : usual;
 		int n = argc > 2 ? argc - 2 : 2;
 
-		graph = load(argv[1]);
+		graph = load_mapped(argv[1]);
 		for (int i = 0; i < n; i++)
 		{
 			bench b = prepare(graph, atoi(batches[i]));

@@ -160,7 +160,7 @@ dense_end(const nn_graph *graph, const nn_node **first, const nn_node **last)
 {
 	uint32_t producer;
 
-	if (graph->n_nodes < 2)
+	if (graph->n_nodes < 2 || graph->n_halves > 0)
 		return false;
 	*last = &graph->nodes[graph->n_nodes - 1];
 	if ((*last)->op != NN_OP_DENSE)

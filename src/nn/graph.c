@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/half.h"
+
 void
 nn_buffer_free(nn_buffer *buffer)
 {
@@ -160,6 +162,7 @@ nn_graph_add_node(nn_graph *graph, const nn_node *node, const char *name, int n_
 		graph->n_tensors--;
 		return code;
 	}
+	made.halved = 0;
 	made.w = graph->n_weights;
 	made.b = made.w + made.w_count;
 	graph->n_weights += room;
@@ -194,6 +197,17 @@ unique_name(const nn_graph *dst, const char *name, char *out, size_t size, eddh_
 	return EDDH_OK;
 }
 
+static void
+copy_weights(nn_graph *dst, const nn_node *to, const nn_graph *src, const nn_node *from)
+{
+	if (from->halved)
+		nn_halves_widen((size_t) from->w_count, src->halves + from->w, dst->weights + to->w);
+	else if (from->w_count > 0)
+		memcpy(dst->weights + to->w, src->weights + from->w, sizeof(float) * (size_t) from->w_count);
+	if (from->b_count > 0)
+		memcpy(dst->weights + to->b, src->weights + from->b, sizeof(float) * (size_t) from->b_count);
+}
+
 /* Appends the nodes of src marked in keep, with their weights; map holds dst's tensor for each of src's and is filled on the way. */
 static eddh_code
 append_nodes(nn_graph *dst, const nn_graph *src, const bool *keep, uint32_t *map, bool rename, eddh_error *err)
@@ -202,7 +216,6 @@ append_nodes(nn_graph *dst, const nn_graph *src, const bool *keep, uint32_t *map
 	{
 		const nn_node *node = &src->nodes[i];
 		const char *output = nn_graph_string(src, src->tensors[node->output].name);
-		size_t count = (size_t) (node->w_count + node->b_count);
 		char fresh[1024];
 		uint32_t *inputs;
 		eddh_code code;
@@ -226,8 +239,7 @@ append_nodes(nn_graph *dst, const nn_graph *src, const bool *keep, uint32_t *map
 		free(inputs);
 		if (code != EDDH_OK)
 			return code;
-		if (count > 0)
-			memcpy(dst->weights + dst->nodes[dst->n_nodes - 1].w, src->weights + node->w, sizeof(float) * count);
+		copy_weights(dst, &dst->nodes[dst->n_nodes - 1], src, node);
 	}
 	return EDDH_OK;
 }

@@ -8,7 +8,7 @@
  * - nodes are in topological order, each has one output tensor and at least one input; tensors have one producer (the graph's input has none);
  * - every node lies on a path from the graph's input to its output (nn_graph_prune);
  * - constants are not tensors: they are in the weights array, in node order, w of a node before its b, without gaps or sharing. So the weights of the
- *   first m nodes are a prefix of the array;
+ *   first m nodes are a prefix of the array. In a flat block the w of some dense layers are in an array of halves instead, by the same rules;
  * - shapes are those of one sample.
  */
 #ifndef EDDH_NN_GRAPH_H
@@ -77,9 +77,9 @@ typedef struct nn_node
 	int32_t broadcast; /* ADD, MUL: nn_broadcast */
 	int32_t ndim;      /* RESHAPE: shape of the output */
 	int32_t dim[3];
-	int32_t reserved; /* fills what would be padding: flat blocks are compared by checksum */
+	int32_t halved; /* 1: w is in halves, of an attached graph (flat.c); else 0 */
 	float p[4];
-	uint64_t w, w_count; /* in weights; count 0 = absent. ADD and MUL with a constant keep it in w */
+	uint64_t w, w_count; /* in weights, or halves; count 0 = absent. ADD and MUL with a constant keep it in w */
 	uint64_t b, b_count;
 } nn_node;
 
@@ -96,7 +96,8 @@ struct nn_graph
 	nn_meta *metas;
 	char *strings; /* zero-terminated, one after the other */
 	float *weights;
-	size_t n_tensors, n_nodes, n_edges, n_metas, strings_len, n_weights;
+	const uint16_t *halves; /* only of graphs attached to a flat block; a copy has floats in their place */
+	size_t n_tensors, n_nodes, n_edges, n_metas, strings_len, n_weights, n_halves;
 	size_t cap_tensors, cap_nodes, cap_edges, cap_metas, cap_strings, cap_weights;
 	uint32_t input, output; /* tensors */
 	bool weights_borrowed;  /* they belong to a flat block */

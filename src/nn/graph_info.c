@@ -28,7 +28,7 @@ nn_graph_output_shape(const nn_graph *graph)
 size_t
 nn_graph_parameters(const nn_graph *graph)
 {
-	return graph->n_weights;
+	return graph->n_weights + graph->n_halves;
 }
 
 const float *
@@ -155,12 +155,15 @@ check_strings(const nn_graph *graph, eddh_error *err)
 
 /* Node i may read only what earlier nodes produce: enforced by requiring that tensor 0 is the input and tensor i + 1 the output of node i. */
 static eddh_code
-check_node(nn_graph *graph, size_t i, uint64_t *edge, uint64_t *weight, bool *used, eddh_error *err)
+check_node(nn_graph *graph, size_t i, uint64_t *edge, uint64_t *weight, uint64_t *half, bool *used, eddh_error *err)
 {
 	nn_node *node = &graph->nodes[i];
+	uint64_t *w = node->halved ? half : weight;
+	uint64_t w_end = node->halved ? graph->n_halves : graph->n_weights;
 
 	if (node->op >= NN_OP_COUNT || node->output != i + 1 || graph->tensors[i + 1].producer != i || node->n_edges < 1 ||
-		node->first_edge != *edge || node->n_edges > graph->n_edges - *edge)
+		node->first_edge != *edge || node->n_edges > graph->n_edges - *edge ||
+		(node->halved && node->op != NN_OP_DENSE))
 		return eddh_fail(err, EDDH_BAD_DATA, "node %zu is malformed", i);
 	*edge += node->n_edges;
 	for (uint32_t e = 0; e < node->n_edges; e++)
@@ -171,9 +174,9 @@ check_node(nn_graph *graph, size_t i, uint64_t *edge, uint64_t *weight, bool *us
 			return eddh_fail(err, EDDH_BAD_DATA, "node %zu reads tensor %u, which is not there yet", i, input);
 		used[input] = true;
 	}
-	if (node->w != *weight || node->w_count > graph->n_weights - *weight)
+	if (node->w != *w || node->w_count > w_end - *w)
 		return eddh_fail(err, EDDH_BAD_DATA, "weights of node %zu are misplaced", i);
-	*weight += node->w_count;
+	*w += node->w_count;
 	if (node->b != *weight || node->b_count > graph->n_weights - *weight)
 		return eddh_fail(err, EDDH_BAD_DATA, "bias of node %zu is misplaced", i);
 	*weight += node->b_count;
@@ -184,7 +187,7 @@ eddh_code
 nn_graph_check(nn_graph *graph, eddh_error *err)
 {
 	uint64_t edge = 0;
-	uint64_t weight = 0;
+	uint64_t weight = 0, half = 0;
 	uint64_t count = 1;
 	nn_tensor *input;
 	bool *used;
@@ -210,12 +213,12 @@ nn_graph_check(nn_graph *graph, eddh_error *err)
 	if (used == NULL)
 		return eddh_fail(err, EDDH_NO_MEMORY, "out of memory");
 	for (size_t i = 0; i < graph->n_nodes && code == EDDH_OK; i++)
-		code = check_node(graph, i, &edge, &weight, used, err);
+		code = check_node(graph, i, &edge, &weight, &half, used, err);
 	for (size_t i = 0; i + 1 < graph->n_tensors && code == EDDH_OK; i++)
 		if (!used[i])
 			code = eddh_fail(err, EDDH_BAD_DATA, "tensor %zu is used by nothing", i);
 	free(used);
-	if (code == EDDH_OK && (edge != graph->n_edges || weight != graph->n_weights))
+	if (code == EDDH_OK && (edge != graph->n_edges || weight != graph->n_weights || half != graph->n_halves))
 		code = eddh_fail(err, EDDH_BAD_DATA, "tables of the network contradict each other");
 	return code;
 }

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Geometry of a window over C x H x W, shared by convolution and pooling. oh and ow are filled by nn_window_output. */
 typedef struct nn_window
@@ -88,6 +89,10 @@ extern void nn_conv_forward_naive(const nn_window *g, int k, int groups, int n, 
 
 /* y (n,k) = act(x (n,c) w^T (k,c) + b (k)). */
 extern void nn_dense_forward(int n, int c, int k, const float *x, const float *w, const float *b, nn_act act, float *y);
+/* The same of weights in half precision (nn/half.h). */
+extern size_t nn_dense_halves_scratch(size_t n, int c); /* floats; of fewer samples never more */
+extern void nn_dense_forward_halves(int n, int c, int k, const float *x, const uint16_t *w, const float *b, nn_act act,
+									float *y, float *scratch);
 extern void nn_dense_backward(int n, int c, int k, const float *x, const float *w, const float *dy, float *dx,
 							  float *dw, float *db);
 

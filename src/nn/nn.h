@@ -40,9 +40,9 @@ typedef struct nn_shape
 extern void nn_graph_free(nn_graph *graph);
 extern nn_shape nn_graph_input_shape(const nn_graph *graph);
 extern nn_shape nn_graph_output_shape(const nn_graph *graph);
-extern size_t nn_graph_parameters(const nn_graph *graph); /* number of floats in weights */
-extern const float *nn_graph_weights(const nn_graph *graph);
-extern uint64_t nn_graph_macs(const nn_graph *graph);             /* multiply-adds of one sample forward */
+extern size_t nn_graph_parameters(const nn_graph *graph);    /* number of weights */
+extern const float *nn_graph_weights(const nn_graph *graph); /* all of them, unless it is attached to a flat block */
+extern uint64_t nn_graph_macs(const nn_graph *graph);        /* multiply-adds of one sample forward */
 extern uint64_t nn_graph_node_macs(const nn_graph *graph, int i); /* of the i-th node alone */
 
 /* ONNX metadata_props; NULL where absent. Setting replaces. */
@@ -118,11 +118,17 @@ extern eddh_code nn_graph_write_onnx(const nn_graph *graph, nn_buffer *out, eddh
 
 /* ---- Flat form (flat.c): a graph as one block, to be mapped read-only by many processes ---- */
 
-/* Native byte order and struct layout; versioned by a magic that changes with either. Weights begin on a 64-byte boundary. */
+/*
+ * Native byte order and struct layout; versioned by a magic that changes with either. Weights begin on a 64-byte boundary. Those of large dense layers are
+ * kept in half precision where that loses nothing (what was read from a file of half precision): one picture takes as long as reading them.
+ */
 extern size_t nn_flat_size(const nn_graph *graph);
 extern void nn_flat_write(const nn_graph *graph, uint8_t *block);
 
-/* Checks everything that could make a later access leave the block, then returns a graph whose weights stay in it: the block must outlive the graph. */
+/*
+ * Checks everything that could make a later access leave the block, then returns a graph whose weights stay in it: the block must outlive the graph. It is
+ * for plans of inference and for nn_graph_copy, which has floats again; the writer and plans for training refuse halves (EDDH_BAD_ARGUMENT).
+ */
 extern eddh_code nn_flat_attach(const uint8_t *block, size_t len, nn_graph **out, eddh_error *err);
 
 /* ---- Plans (plan.c, run.c) ---- */

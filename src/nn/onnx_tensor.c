@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "nn/half.h"
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "ONNX's raw_data is little-endian; add byte swapping here before building for another order"
 #endif
@@ -100,26 +102,6 @@ nn_onnx_constant(const Onnx__TensorProto *tensor, onnx_constant *out, eddh_error
 	return EDDH_OK;
 }
 
-/* IEEE 754 binary16 to binary32, exact. */
-static float
-widen(uint16_t half)
-{
-	uint32_t sign = (uint32_t) (half & 0x8000) << 16;
-	uint32_t exponent = (half >> 10) & 0x1f;
-	uint32_t fraction = half & 0x3ff;
-	uint32_t bits;
-	float value;
-
-	if (exponent == 0)
-	{
-		value = (float) fraction * 0x1p-24f;
-		return sign ? -value : value;
-	}
-	bits = sign | (exponent == 31 ? 0x7f800000 : (exponent + 112) << 23) | fraction << 13;
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
 /* Raw elements need not be aligned, hence memcpy. */
 void
 nn_onnx_floats_at(const onnx_constant *constant, size_t first, size_t n, float *out)
@@ -144,7 +126,7 @@ nn_onnx_floats_at(const onnx_constant *constant, size_t first, size_t n, float *
 				memcpy(&half, raw + i * sizeof(half), sizeof(half));
 			else
 				half = (uint16_t) constant->halves[first + i];
-			out[i] = widen(half);
+			out[i] = nn_half_widen(half);
 		}
 		else
 		{

@@ -349,6 +349,8 @@ nn_graph_write_onnx(const nn_graph *graph, nn_buffer *out, eddh_error *err)
 
 	out->bytes = NULL;
 	out->len = 0;
+	if (graph->n_halves > 0)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "a network with halves cannot be written: copy it first");
 	opset.domain = nn_emit_text(&w, "%s", "");
 	opset.has_version = 1;
 	opset.version = uses(graph, NN_OP_HARDSWISH) ? 14 : 13;

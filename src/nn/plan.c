@@ -350,6 +350,12 @@ want_steps(nn_plan *plan, nn_item *items, size_t *n)
 			if (plan->training)
 				want(items, n, &step->scratch[1], floats, end - s, end - s);
 		}
+		if (node->halved)
+		{
+			int c = (int) (node->w_count / (uint64_t) node->k);
+
+			want(items, n, &step->scratch[0], nn_dense_halves_scratch(out / (size_t) node->k, c), s, s);
+		}
 		if (!plan->training)
 			continue;
 		if (node->op == NN_OP_MAXPOOL || node->op == NN_OP_LRN)
@@ -416,6 +422,8 @@ nn_plan_create(const nn_graph *graph, int max_batch, bool training, nn_plan **ou
 	}
 	if (max_batch < 1)
 		code = eddh_fail(err, EDDH_BAD_ARGUMENT, "batch of %d", max_batch);
+	else if (training && graph->n_halves > 0)
+		code = eddh_fail(err, EDDH_BAD_ARGUMENT, "a network with halves cannot be trained: copy it first");
 	else if (readers == NULL || writer == NULL || plan == NULL || plan->steps == NULL || plan->values == NULL ||
 			 plan->links == NULL || plan->value_of == NULL)
 		code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory");

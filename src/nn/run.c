@@ -78,6 +78,13 @@ extra_at(const run *r, const nn_step *step)
 			   : r->arena + step->extra + (size_t) r->first * r->plan->values[step->output].count;
 }
 
+/* Forward. */
+static float *
+scratch_at(const run *r, const nn_step *step)
+{
+	return step->scratch[0] == NN_NO_PLACE ? NULL : r->arena + step->scratch[0];
+}
+
 static nn_lrn
 lrn_of(const nn_node *node)
 {
@@ -124,7 +131,7 @@ static bool
 conv_forward(const run *r, const nn_step *step, size_t count, const float *x, const float *w, const float *b, float *y)
 {
 	const nn_node *node = &r->plan->graph->nodes[step->node];
-	float *scratch = step->scratch[0] == NN_NO_PLACE ? NULL : r->arena + step->scratch[0];
+	float *scratch = scratch_at(r, step);
 	nn_strides at = nn_strides_dense(&node->window, node->k);
 	bool dense = at.y_image == sample_stride(r, step->output);
 	int at_once = samples_at_once(r, node);
@@ -211,7 +218,7 @@ forward_step(const run *r, const nn_step *step)
 	const nn_tensor *in = &graph->tensors[link[0].tensor];
 	const float *x = value_read(r, link[0].value);
 	float *y = value_write(r, step->output);
-	const float *w = weights_at(r, node->w, node->w_count);
+	const float *w = node->halved ? NULL : weights_at(r, node->w, node->w_count);
 	const float *b = weights_at(r, node->b, node->b_count);
 	size_t count = (size_t) in->count;
 	size_t all = (size_t) r->n * count;
@@ -224,7 +231,11 @@ forward_step(const run *r, const nn_step *step)
 		case NN_OP_CONV:
 			return conv_forward(r, step, count, x, w, b, y);
 		case NN_OP_DENSE:
-			nn_dense_forward((int) (all / (size_t) last), last, node->k, x, w, b, step->act, y);
+			if (node->halved)
+				nn_dense_forward_halves((int) (all / (size_t) last), last, node->k, x, graph->halves + node->w, b,
+										step->act, y, r->arena + step->scratch[0]);
+			else
+				nn_dense_forward((int) (all / (size_t) last), last, node->k, x, w, b, step->act, y);
 			break;
 		case NN_OP_RELU:
 		case NN_OP_CLIP:

@@ -107,6 +107,20 @@ class WholeNetwork(unittest.TestCase):
             np.testing.assert_allclose(features, wanted, rtol=1e-4, atol=1e-4 * wanted.max())
         np.testing.assert_array_equal(results[0], results[1])
 
+    @mock.patch.object(cnn_f, "DENSE", SMALL)
+    def test_half_precision_takes_half_the_room(self):
+        rng = np.random.default_rng(3)
+        read, average = cnn_f.from_matconvnet(to_mat(random_layers(rng), np.full((1, 1, 3), 120, np.float32)))
+        picture = rng.integers(0, 256, (3, 224, 224)).astype(np.float32) - 120
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [os.path.join(folder, name) for name in ("whole.onnx", "half.onnx")]
+            for path, half in zip(paths, (False, True)):
+                cnn_f.write(path, read, cnn_f.mean_of(average, False), half=half)
+            whole, half = (wire.run_onnx(path, picture)[0] for path in paths)
+            self.assertLess(os.path.getsize(paths[1]), 0.51 * os.path.getsize(paths[0]))
+        np.testing.assert_allclose(half, whole, atol=2e-3 * whole.max())
+        self.assertFalse(np.array_equal(half, whole))
+
 
 class CaffeLayouts(unittest.TestCase):
     def setUp(self):

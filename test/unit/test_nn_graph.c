@@ -1,6 +1,9 @@
 /* Architectures, the flat form, cutting, joining, copying, metadata. */
 #include "nn_graphs.h"
 
+#include "nn/flat.h"
+#include "nn/half.h"
+
 static void
 cnn_f_is_the_published_network(void **state)
 {
@@ -140,6 +143,100 @@ flat_form_is_the_network(void **state)
 		nn_graph_free(copy);
 		nn_graph_free(graph);
 	}
+}
+
+/* Some dense layers of a random network lose their last bits; false: it has none. */
+static bool
+make_halves(nn_graph *graph, eddh_rng *rng, uint64_t *count)
+{
+	*count = 0;
+	for (size_t i = 0; i < graph->n_nodes; i++)
+	{
+		const nn_node *node = &graph->nodes[i];
+
+		if (node->op != NN_OP_DENSE || eddh_rng_below(rng, 4) == 0)
+			continue;
+		for (uint64_t j = 0; j < node->w_count; j++)
+			graph->weights[node->w + j] = nn_half_widen((uint16_t) eddh_rng_below(rng, 0x4400));
+		*count += node->w_count;
+	}
+	return *count > 0;
+}
+
+/* Five samples at once, which are matrix products. */
+static void
+assert_close_batches(const nn_graph *a, const nn_graph *b)
+{
+	size_t in = nn_graph_input_shape(a).count, out = nn_graph_output_shape(a).count;
+	eddh_rng rng;
+	float *x, *ya, *yb;
+	double largest = 0;
+
+	eddh_rng_seed(&rng, 6);
+	x = normals(&rng, 5 * in);
+	ya = run(a, 5, false, 5, x);
+	yb = run(b, 5, false, 5, x);
+	for (size_t i = 0; i < 5 * out; i++)
+		largest = fmax(largest, fabs((double) ya[i]));
+	for (size_t i = 0; i < 5 * out; i++)
+		assert_true(fabs((double) ya[i] - (double) yb[i]) <= 1e-4 * largest);
+	free(x);
+	free(ya);
+	free(yb);
+}
+
+static void
+halves_in_flat_forms(void **state)
+{
+	int seen = 0;
+
+	nn_flat_least_halves = 1;
+	for (uint64_t seed = 1; seed <= 60; seed++)
+	{
+		nn_graph *graph = random_graph(seed, 12), *attached, *copy;
+		nn_plan *plan;
+		nn_buffer written;
+		uint64_t count;
+		eddh_rng rng;
+		eddh_error err;
+		size_t len;
+		uint8_t *block, *again;
+
+		eddh_rng_seed(&rng, seed);
+		if (make_halves(graph, &rng, &count))
+		{
+			seen++;
+			len = nn_flat_size(graph);
+			block = aligned_alloc(64, (len + 63) / 64 * 64);
+			nn_flat_write(graph, block);
+			expect_ok(nn_flat_attach(block, len, &attached, &err), &err);
+			assert_int_equal(attached->n_halves, count);
+			assert_int_equal(nn_graph_parameters(attached), nn_graph_parameters(graph));
+			assert_same_function(graph, attached, "flat with halves");
+			assert_close_batches(graph, attached);
+
+			/* What has none of its own to learn from, or to write. */
+			assert_int_equal(nn_plan_create(attached, 1, true, &plan, &err), EDDH_BAD_ARGUMENT);
+			assert_int_equal(nn_graph_write_onnx(attached, &written, &err), EDDH_BAD_ARGUMENT);
+			expect_ok(nn_graph_copy(attached, &copy, &err), &err);
+			assert_int_equal(copy->n_halves, 0);
+			assert_int_equal(copy->n_weights, graph->n_weights);
+			assert_memory_equal(copy->weights, graph->weights, graph->n_weights * sizeof(float));
+
+			/* The flat form of a flat form is the same. */
+			assert_int_equal(nn_flat_size(attached), len);
+			again = aligned_alloc(64, (len + 63) / 64 * 64);
+			nn_flat_write(attached, again);
+			assert_memory_equal(again, block, len);
+			nn_graph_free(copy);
+			nn_graph_free(attached);
+			free(block);
+			free(again);
+		}
+		nn_graph_free(graph);
+	}
+	nn_flat_least_halves = UINT64_C(1) << 20;
+	assert_true(seen >= 10);
 }
 
 /* Flipped bytes in header and tables, and every truncation: either refused, or a network that runs inside its block (under valgrind or ASan: no stray access). */
@@ -445,6 +542,7 @@ main(void)
 		cmocka_unit_test(seeds_decide_weights),
 		cmocka_unit_test(dense_keeps_given_weights),
 		cmocka_unit_test(flat_form_is_the_network),
+		cmocka_unit_test(halves_in_flat_forms),
 		cmocka_unit_test(damaged_flat_forms_do_not_crash),
 		cmocka_unit_test(cut_and_join_equal_the_whole),
 		cmocka_unit_test(prefix_gives_the_inner_tensor),
