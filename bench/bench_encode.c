@@ -240,7 +240,9 @@ layers(const nn_graph *graph, int batch)
 		qsort(times + (size_t) j * passes, (size_t) passes, sizeof(double), by_value);
 		ms = times[(size_t) j * passes + passes / 2];
 		all += ms;
-		printf("%-32.32s %-20s %10.4f %8.2f %10.1f\n", output, op, ms, macs, 2.0 * macs / ms);
+		/* The end of a long name tells more than its beginning. */
+		printf("%-32s %-20s %10.4f %8.2f %10.1f\n", output + (strlen(output) > 32 ? strlen(output) - 32 : 0), op, ms,
+			   macs, 2.0 * macs / ms);
 	}
 	printf("%-32s %-20s %10.4f\n", "all", "", all);
 	free(times);

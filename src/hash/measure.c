@@ -430,7 +430,8 @@ hash_measure(const hash_ranking *ranking, hash_quality *out, eddh_error *err)
 {
 	scan s;
 	tables t;
-	double queries = (double) ranking->queries;
+	double *const sums[] = { &out->map,  &out->map_min,           &out->precision_top, &out->recall_top,
+							 &out->ndcg, &out->precision_radius2, &out->empty_radius2 };
 	eddh_code code = scan_begin(&s, ranking, err);
 
 	memset(out, 0, sizeof *out);
@@ -454,11 +455,11 @@ hash_measure(const hash_ranking *ranking, hash_quality *out, eddh_error *err)
 		}
 		scan_query(&s, i, &ranked, &relevant_total);
 		q = measure_query(&s, &t, ranked, relevant_total);
-		out->map += q.ap / queries;
-		out->map_min += q.ap_min / queries;
-		out->precision_top += q.precision / queries;
-		out->recall_top += q.recall / queries;
-		out->ndcg += normalised_gain(&s, t.discount, ranked) / queries;
+		out->map += q.ap;
+		out->map_min += q.ap_min;
+		out->precision_top += q.precision;
+		out->recall_top += q.recall;
+		out->ndcg += normalised_gain(&s, t.discount, ranked);
 		out->queries_used += relevant_total > 0;
 		for (size_t h = 0; h < s.radii && h <= 2; h++)
 		{
@@ -466,10 +467,12 @@ hash_measure(const hash_ranking *ranking, hash_quality *out, eddh_error *err)
 			hits += s.relevant[h];
 		}
 		if (ball == 0)
-			out->empty_radius2 += 1 / queries;
+			out->empty_radius2++;
 		else
-			out->precision_radius2 += (double) hits / (double) ball / queries;
+			out->precision_radius2 += (double) hits / (double) ball;
 	}
+	for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
+		*sums[i] = fmin(*sums[i] / (double) ranking->queries, 1); /* rounding alone leads above it */
 	tables_free(&t);
 	scan_free(&s);
 	return code;

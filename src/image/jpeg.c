@@ -87,7 +87,7 @@ on_error(j_common_ptr cinfo)
 			eddh_fail(r->err, EDDH_OVER_LIMIT,
 					  "decoding this JPEG of %u x %u pixels takes more than %llu bytes of memory", r->cinfo.image_width,
 					  r->cinfo.image_height, (unsigned long long) r->job->limits.max_memory);
-			eddh_hint(r->err, "store a smaller picture, or one that is not progressive");
+			eddh_hint(r->err, "Store a smaller picture, or one that is not progressive.");
 			give_up(r, EDDH_OVER_LIMIT);
 		case JERR_IMAGE_TOO_BIG:
 		case JERR_WIDTH_OVERFLOW:
@@ -100,7 +100,7 @@ on_error(j_common_ptr cinfo)
 		case JERR_CONVERSION_NOTIMPL:
 		case JERR_FRACT_SAMPLE_NOTIMPL:
 			eddh_fail(r->err, EDDH_UNSUPPORTED, "JPEG of a kind that is not supported: %s", message);
-			eddh_hint(r->err, "convert it to a baseline or progressive JPEG of 8 bits");
+			eddh_hint(r->err, "Convert it to a baseline or progressive JPEG of 8 bits.");
 			give_up(r, EDDH_UNSUPPORTED);
 		default:
 			give_up(r, eddh_fail(r->err, EDDH_BAD_DATA, "JPEG is damaged at byte %zu: %s", position(r), message));

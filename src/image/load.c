@@ -30,12 +30,12 @@ static const struct
 	{ 0, 4, "%PDF", "a PDF", NULL },
 	{ 0, 4, "<svg", "an SVG", NULL },
 	{ 0, 5, "<?xml", "an SVG or other XML", NULL },
-	{ 0, 4, "/9j/", "a JPEG in base64", "store decode(text, 'base64')" },
-	{ 0, 6, "iVBORw", "a PNG in base64", "store decode(text, 'base64')" },
-	{ 0, 5, "UklGR", "a WebP in base64", "store decode(text, 'base64')" },
-	{ 0, 5, "data:", "a data URL", "store what follows its comma, through decode(text, 'base64')" },
-	{ 0, 4, "http", "an address", "store the picture that it leads to" },
-	{ 0, 2, "\\x", "a bytea in its text form", "store decode(substr(text, 3), 'hex')" },
+	{ 0, 4, "/9j/", "a JPEG in base64", "Store decode(text, 'base64')." },
+	{ 0, 6, "iVBORw", "a PNG in base64", "Store decode(text, 'base64')." },
+	{ 0, 5, "UklGR", "a WebP in base64", "Store decode(text, 'base64')." },
+	{ 0, 5, "data:", "a data URL", "Store what follows its comma, through decode(text, 'base64')." },
+	{ 0, 4, "http", "an address", "Store the picture that it leads to." },
+	{ 0, 2, "\\x", "a bytea in its text form", "Store decode(substr(text, 3), 'hex')." },
 	{ 0, 2, "BM", "a BMP", NULL },
 };
 
@@ -57,13 +57,13 @@ not_ours(const image_job *job, eddh_error *err)
 		if (!begins(job, others[i].at, others[i].magic, others[i].len))
 			continue;
 		eddh_fail(err, EDDH_UNSUPPORTED, "picture is %s, which is not supported", others[i].what);
-		eddh_hint(err, "%s", others[i].hint != NULL ? others[i].hint : "convert it to JPEG, PNG or WebP");
+		eddh_hint(err, "%s", others[i].hint != NULL ? others[i].hint : "Convert it to JPEG, PNG or WebP.");
 		return EDDH_UNSUPPORTED;
 	}
 	for (size_t i = 0; i < job->len && i < 12; i++)
 		snprintf(hex + 2 * i, 3, "%02x", job->bytes[i]);
 	eddh_fail(err, EDDH_BAD_DATA, "not a picture: %zu bytes that begin with 0x%s", job->len, hex);
-	eddh_hint(err, "JPEG begins with 0xffd8ff, PNG with 0x89504e47, WebP with RIFF....WEBP");
+	eddh_hint(err, "JPEG begins with 0xffd8ff, PNG with 0x89504e47, WebP with RIFF....WEBP.");
 	return EDDH_BAD_DATA;
 }
 

@@ -92,7 +92,7 @@ image_prep_parse(const char *(*get)(void *arg, const char *key), void *arg, imag
 	if (value == NULL)
 	{
 		eddh_fail(err, EDDH_BAD_DATA, "metadata %s is missing", KEY_SIZE);
-		eddh_hint(err, "it is the side in pixels of the square picture that the network takes, for example 224");
+		eddh_hint(err, "It is the side in pixels of the square picture that the network takes, for example 224.");
 		return EDDH_BAD_DATA;
 	}
 	if (!parse_int(value, &prep.size) || prep.size < 1 || prep.size > IMAGE_MAX_SIDE)

@@ -16,7 +16,7 @@ image_check_size(const image_job *job, uint64_t width, uint64_t height, eddh_err
 	{
 		eddh_fail(err, EDDH_OVER_LIMIT, "picture of %llu x %llu pixels exceeds the limit of %llu pixels",
 				  (unsigned long long) width, (unsigned long long) height, (unsigned long long) job->limits.max_pixels);
-		eddh_hint(err, "store a smaller picture, or raise eddh.max_pixels");
+		eddh_hint(err, "Store a smaller picture, or raise eddh.max_pixels.");
 		return EDDH_OVER_LIMIT;
 	}
 	return EDDH_OK;
@@ -29,7 +29,7 @@ image_check_memory(const image_job *job, uint64_t bytes, eddh_error *err)
 		return EDDH_OK;
 	eddh_fail(err, EDDH_OVER_LIMIT, "decoding the picture takes %llu bytes of memory, more than the limit of %llu",
 			  (unsigned long long) bytes, (unsigned long long) job->limits.max_memory);
-	eddh_hint(err, "store a smaller picture, or one that is neither progressive nor interlaced");
+	eddh_hint(err, "Store a smaller picture, or one that is neither progressive nor interlaced.");
 	return EDDH_OVER_LIMIT;
 }
 

@@ -78,7 +78,7 @@ read_header(const image_job *job, WebPBitstreamFeatures *features, image_info *i
 	if (features->has_animation)
 	{
 		eddh_fail(err, EDDH_UNSUPPORTED, "WebP is animated, which is not supported");
-		eddh_hint(err, "store one of its frames as a still picture");
+		eddh_hint(err, "Store one of its frames as a still picture.");
 		return EDDH_UNSUPPORTED;
 	}
 	return image_check_size(job, info->width, info->height, err);

@@ -118,7 +118,17 @@ CutFeatures(nn_graph *graph, const char *cut)
 	eddh_error err;
 
 	if (cut == NULL)
+	{
 		cut = strcmp(output, "features") == 0 ? output : nn_graph_default_cut(graph);
+		/* A guess, which may be wrong, and would not show. */
+		if (strcmp(output, "features") != 0)
+			ereport(NOTICE,
+					(strcmp(cut, output) != 0
+						 ? errmsg("the network ends in features at \"%s\", the input of its last dense layer", cut)
+						 : errmsg("the network has no dense layer: its own output \"%s\" becomes the features", cut),
+					 errhint("Option cut names another tensor. The last ones of this network are: %s.",
+							 LastTensors(graph))));
+	}
 	if (strcmp(cut, output) != 0) /* else whole: cutting would copy all weights */
 	{
 		if (nn_graph_cut(graph, cut, &holder->graph, NULL, &err) != EDDH_OK)
@@ -199,15 +209,16 @@ SettlePrep(nn_graph *graph, Jsonb *options, image_prep *prep)
 nn_graph *
 ModelReadImport(const uint8 *onnx, size_t len, Jsonb *options, bool features, ModelImported *imported)
 {
+	const char *cut = features ? ModelJsonbText(options, "cut") : NULL;
 	ModelGraphHolder *holder = ModelHoldGraph();
 	nn_graph *graph;
 	eddh_error err;
 
-	EDDH_CHECK(nn_graph_read_onnx(onnx, len, &nn_limits_default, &holder->graph, &err), &err,
+	EDDH_CHECK(nn_graph_read_onnx_to(onnx, len, &nn_limits_default, cut, &holder->graph, &err), &err,
 			   "cannot import the network");
 	graph = holder->graph;
 	if (features)
-		graph = CutFeatures(graph, ModelJsonbText(options, "cut"));
+		graph = CutFeatures(graph, cut);
 	SettlePrep(graph, options, &imported->prep);
 	ModelSerialise(graph, imported);
 	return graph;

@@ -101,7 +101,8 @@ NameTaken(const char *name)
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", name),
-		 errhint("Choose another name, drop it with eddh_drop_model, or train with the option {\"replace\": true}.")));
+		 errhint(
+			 "Choose another name, or drop it with eddh_drop_model. Training and importing also have the option {\"replace\": true}.")));
 }
 
 void

@@ -62,7 +62,7 @@ layout_of(const flat_header *header)
 	return layout;
 }
 
-uint64_t nn_flat_least_halves = (uint64_t) 1 << 20;
+uint64_t nn_flat_least_halves = (uint64_t) 1 << 18;
 
 /* Are its weights to be halves? They are where they fit no cache: others are not waited for. */
 static bool

@@ -114,6 +114,9 @@ extern const nn_limits nn_limits_default;
 /* Hostile bytes to a graph. Errors name the node and operator. float16 weights are widened. BatchNormalization is folded or kept as scale and shift. */
 extern eddh_code nn_graph_read_onnx(const uint8_t *bytes, size_t len, const nn_limits *limits, nn_graph **out,
 									eddh_error *err);
+/* The same; of a network with several outputs the part that leads to a tensor. NULL: there must be one output. */
+extern eddh_code nn_graph_read_onnx_to(const uint8_t *bytes, size_t len, const nn_limits *limits, const char *tensor,
+									   nn_graph **out, eddh_error *err);
 extern eddh_code nn_graph_write_onnx(const nn_graph *graph, nn_buffer *out, eddh_error *err);
 
 /* ---- Flat form (flat.c): a graph as one block, to be mapped read-only by many processes ---- */

@@ -71,6 +71,7 @@ typedef struct onnx_reader
 {
 	const Onnx__GraphProto *proto;
 	const nn_limits *limits;
+	const char *wanted; /* tensor to end at where there are several outputs, or NULL */
 	int64_t opset;
 	nn_graph *graph;
 	onnx_name *names; /* sorted by name */

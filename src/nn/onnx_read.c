@@ -212,11 +212,18 @@ read_inputs(onnx_reader *reader)
 static eddh_code
 read_output(onnx_reader *reader)
 {
+	const char *output = reader->proto->n_output == 1 ? reader->proto->output[0]->name : reader->wanted;
 	const onnx_name *name;
 
-	if (reader->proto->n_output != 1 || reader->proto->output[0]->name == NULL)
-		return eddh_fail(reader->err, EDDH_UNSUPPORTED, "network has %zu outputs, needs 1", reader->proto->n_output);
-	name = nn_onnx_find(reader, reader->proto->output[0]->name);
+	if (output == NULL)
+	{
+		eddh_fail(reader->err, EDDH_UNSUPPORTED, "network has %zu outputs, needs 1", reader->proto->n_output);
+		eddh_hint(reader->err, "Option cut names the tensor to end at.");
+		return EDDH_UNSUPPORTED;
+	}
+	name = nn_onnx_find(reader, output);
+	if (name == NULL && output == reader->wanted)
+		return eddh_fail(reader->err, EDDH_BAD_ARGUMENT, "the network has no tensor \"%.100s\"", output);
 	if (name == NULL || name->kind != ONNX_TENSOR)
 		return eddh_fail(reader->err, EDDH_BAD_DATA, "output of the network is not computed from its input");
 	return nn_graph_finish(reader->graph, name->tensor, reader->err);
@@ -281,8 +288,15 @@ read_model(onnx_reader *reader, const Onnx__ModelProto *model)
 eddh_code
 nn_graph_read_onnx(const uint8_t *bytes, size_t len, const nn_limits *limits, nn_graph **out, eddh_error *err)
 {
+	return nn_graph_read_onnx_to(bytes, len, limits, NULL, out, err);
+}
+
+eddh_code
+nn_graph_read_onnx_to(const uint8_t *bytes, size_t len, const nn_limits *limits, const char *tensor, nn_graph **out,
+					  eddh_error *err)
+{
 	eddh_error local;
-	onnx_reader reader = { .limits = limits, .err = err != NULL ? err : &local };
+	onnx_reader reader = { .limits = limits, .wanted = tensor, .err = err != NULL ? err : &local };
 
 	/* Integer lists grow eightfold, structs are larger than two bytes: the walk has bounded both, this is the second line. */
 	cap budget = { .left = limits->max_bytes > SIZE_MAX / 4 ? SIZE_MAX : 4 * len + ((size_t) 64 << 20) };

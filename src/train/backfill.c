@@ -115,6 +115,10 @@ eddh_encode_table(PG_FUNCTION_ARGS)
 							   code.name, SubmitRelationName(images), format_type_with_typemod(code.type, code.typmod),
 							   model->name, model->bits),
 						errhint("ALTER TABLE %s ADD COLUMN ... bit(%d)", SubmitRelationName(images), model->bits)));
+	if (get_attgenerated(images, code.number) != '\0')
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("code column \"%s\" of %s is generated and cannot be filled", code.name,
+							   SubmitRelationName(images))));
 	CheckPrivileges(images, &image, &code);
 
 	JobSetText(&row, JOB_KIND, JOB_KIND_ENCODE);
@@ -338,7 +342,8 @@ EncodeRun(void)
 			break;
 	}
 	if (b.missed > 0)
-		WorkerRemark(INT64_FORMAT " rows changed while they were encoded and were left out", b.missed);
+		WorkerRemark(INT64_FORMAT " rows were left out: they changed meanwhile, or a trigger kept their codes out",
+					 b.missed);
 	WorkerPhase("done", b.written);
 	WorkerProgress(b.written);
 	WorkerBegin();

@@ -14,6 +14,7 @@
 #include "train/worker.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(eddh_job_state);
@@ -146,6 +147,20 @@ eddh_cancel(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
+/* What the job reads may have been dropped or renamed since. */
+static void
+CheckStillThere(const JobRow *row)
+{
+	const char *const columns[] = { row->image_column, row->label_column, row->code_column };
+
+	if (get_rel_name(row->images) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the table of job " INT64_FORMAT " no longer exists", row->id)));
+	for (int i = 0; i < lengthof(columns); i++)
+		if (columns[i] != NULL)
+			(void) SubmitFindColumn(row->images, columns[i]);
+}
+
 Datum
 eddh_resume(PG_FUNCTION_ARGS)
 {
@@ -164,6 +179,7 @@ eddh_resume(PG_FUNCTION_ARGS)
 	if (IsOpen(row->state) && JobLockHeld(id))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job " INT64_FORMAT " is still %s", id, row->state),
 						errhint("eddh_cancel(" INT64_FORMAT ") stops it.", id)));
+	CheckStillThere(row);
 	for (int i = 0; i < lengthof(cleared); i++)
 		JobSetNull(&change, cleared[i]);
 	JobSet(&change, JOB_SKIPPED, Int64GetDatum(0));

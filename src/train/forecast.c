@@ -25,6 +25,11 @@ StepSeconds(const Forecast *f)
 		seconds = f->seconds;
 		done = f->steps_done + f->passes_done * f->batches * PASS_SHARE;
 	}
+	if (f->first > 0 && f->steps_done > 1)
+	{
+		seconds -= f->first;
+		done--;
+	}
 	if (f->rehearsed > 0)
 	{
 		seconds += REHEARSED_WEIGHT * f->rehearsed;

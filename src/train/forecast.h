@@ -15,6 +15,7 @@ typedef struct Forecast
 	double steps_done, steps_total; /* mini-batches of the network */
 	double passes_done, passes_left;
 	double seconds;   /* steps and passes took */
+	double first;     /* of those, the first step, which met new memory; 0: a rehearsal did */
 	double batches;   /* mini-batches in a pass */
 	double rehearsed; /* seconds of a mini-batch; 0: was not rehearsed */
 	double pass;      /* seconds of the last pass, or of a rehearsed one; 0: unknown */

@@ -99,6 +99,41 @@ LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which)
 	layers->pretrained_nodes = CountNodes(backbone);
 }
 
+double
+LayersMemory(const nn_graph *backbone, TrainLayers which, int threads, int batch)
+{
+	const char *tensor = which == TRAIN_FC ? InputOfLastGemms(backbone) : NULL;
+	int shard = (batch + threads - 1) / threads;
+	const nn_graph *learned = backbone;
+	nn_graph *suffix = NULL;
+	nn_plan *plan = NULL;
+	double weights, activations;
+	eddh_code code = EDDH_OK;
+	eddh_error err;
+
+	if (which == TRAIN_HASH || (which == TRAIN_FC && tensor == NULL))
+		return 0;
+	if (tensor != NULL)
+	{
+		code = nn_graph_cut(backbone, tensor, NULL, &suffix, &err);
+		learned = suffix;
+	}
+	if (code == EDDH_OK)
+		code = nn_plan_create(learned, shard, true, &plan, &err);
+	if (code != EDDH_OK)
+	{
+		nn_graph_free(suffix);
+		EddhReport(&err, "cannot plan the training");
+	}
+	weights = sizeof(float) * (double) nn_graph_parameters(learned);
+	activations =
+		(double) nn_plan_arena_size(plan) + sizeof(float) * (double) shard * nn_graph_input_shape(learned).count;
+	nn_plan_free(plan);
+	nn_graph_free(suffix);
+	/* Three: as they were, as they are learned, and their velocities. */
+	return (3 + threads) * weights + threads * activations;
+}
+
 nn_graph *
 LayersHead(size_t dim, int bits, uint64 seed)
 {

@@ -470,8 +470,12 @@ TrainRun(void)
 	LayersChoose(&layers, t.graph,
 				 t.method->needs_net ? (TrainLayers) t.options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH);
 	/* fc of a backbone without such layers is hash in all respects. */
+	if (!t.method->needs_net && t.options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH)
+		WorkerRemark("method %s learns from features: only the hash layer is trained", t.method->name);
 	if (layers.suffix == NULL)
 		t.options->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
+	if (layers.prefix != NULL && (t.options->value[OPTION_FLIP] != 0 || t.options->value[OPTION_CROP] != 0))
+		WorkerRemark("flip and crop change nothing: frozen layers see each picture once, as it is");
 	source = pictures = (NetSource){ .data = t.data, .rows = t.rows };
 	t.features_are_most = t.method->needs_net && layers.suffix == NULL && t.backbone->trained;
 

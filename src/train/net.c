@@ -15,7 +15,7 @@
 #define FLIP_STREAM UINT64_C(0x666c6970)
 #define CROP_STREAM UINT64_C(0x63726f70)
 
-#define REHEARSE_FROM 50 /* mini-batches: three that teach nothing cost fewer too much */
+#define REHEARSE_FROM 25 /* mini-batches: some that teach nothing cost fewer too much */
 
 /* What learns, and from what. */
 typedef struct Stage
@@ -54,6 +54,7 @@ struct Net
 	double again_cost;   /* and will once more, at this times the cost; 0: it will not */
 	double pass_seconds; /* of a pass over all pictures; 0: unknown */
 	double rehearsed;    /* seconds of a mini-batch; 0: unknown */
+	double first;        /* of the first, if it was not rehearsed */
 };
 
 static void
@@ -172,6 +173,7 @@ TellProgress(Net *net, size_t done)
 				   .passes_left = Max(net->passes_total - net->passes_done, 0),
 				   .batches = (double) net->n / net->all.batch,
 				   .again_cost = net->again_cost,
+				   .first = net->first,
 				   .rehearsed = net->rehearsed,
 				   .pass = net->pass_seconds };
 
@@ -274,6 +276,7 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 	for (size_t start = net->resumed.start; start < net->n; start += net->now->batch)
 	{
 		int n = (int) Min((size_t) net->now->batch, net->n - start);
+		TimestampTz step_begin = GetCurrentTimestamp();
 
 		if (eddh_stopped(&WorkerStop))
 			return eddh_fail(err, EDDH_STOPPED, "stopped");
@@ -282,6 +285,8 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 		if (code != EDDH_OK)
 			return code;
 		net->steps_done += net->now == &net->all;
+		if (net->now == &net->all && net->first == 0 && net->rehearsed == 0)
+			net->first = SecondsSince(step_begin);
 		TellProgress(net, start / net->now->batch + 1);
 		code = Checkpoint(net, start + n, call.loss_sum, err);
 		if (code != EDDH_OK)
@@ -488,7 +493,7 @@ Rehearse(Net *net)
 	for (int i = 0; i < n; i++)
 		net->order[i] = (uint32) i;
 	net->now = &net->all;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < (net->steps_total < 2 * REHEARSE_FROM ? 2 : 3); i++)
 	{
 		begin = GetCurrentTimestamp();
 		if (nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToTrain, net, &WorkerStop, &err) != EDDH_OK)

@@ -11,11 +11,13 @@
 #include "miscadmin.h"
 #include "model/model.h"
 #include "report.h"
+#include "train/layers.h"
 #include "train/options.h"
 #include "train/submit.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(eddh_train);
 
@@ -138,7 +140,7 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
 }
 
 static void
-CheckCounts(Oid relation, const Counts *counts, bool has_labels, int bits)
+CheckCounts(Oid relation, const Counts *counts, bool has_labels, const hash_method *method, int bits)
 {
 	int64 usable = has_labels ? counts->labelled : counts->pictures;
 
@@ -148,7 +150,9 @@ CheckCounts(Oid relation, const Counts *counts, bool has_labels, int bits)
 						errdetail("%s has " INT64_FORMAT " rows with a picture%s.", SubmitRelationName(relation),
 								  usable, has_labels ? " and a label" : ""),
 						errhint("Use at least as many pictures as bits.")));
-	if (has_labels && !counts->several_classes)
+	if (!method->needs_labels)
+		return;
+	if (!counts->several_classes)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("all pictures of %s have the same label", SubmitRelationName(relation)),
 						errhint("Learning from labels needs at least two classes; without labels use method \"%s\".",
@@ -211,6 +215,25 @@ Duration(double seconds)
 	return psprintf("%.0f h", ceil(seconds / 3600));
 }
 
+static double
+LearningMemory(const ModelBackbone *backbone, const hash_method *method, const TrainOptions *options)
+{
+	TrainLayers layers = (TrainLayers) options->value[OPTION_TRAIN_LAYERS];
+	MemoryContext context, caller;
+	double bytes;
+
+	if (!method->needs_net || layers == TRAIN_HASH)
+		return 0;
+	/* The network itself goes as soon as it has told. */
+	context = AllocSetContextCreate(CurrentMemoryContext, "eddh cost", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	bytes = LayersMemory(ModelReadBackbone(backbone, ModelBuiltinSeed), layers, (int) options->value[OPTION_THREADS],
+						 (int) options->value[OPTION_BATCH]);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return bytes;
+}
+
 static void
 TellCost(int64 rows, int64 bytes, int bits, const ModelBackbone *backbone, const hash_method *method,
 		 const TrainOptions *options)
@@ -227,8 +250,8 @@ TellCost(int64 rows, int64 bytes, int bits, const ModelBackbone *backbone, const
 	double spooled = (backbone->trained || !all ? features : 0) + (again ? features : 0) + 2 * anchors;
 	double disk = n * (pixels + spooled * sizeof(float));
 	/* Conditioning takes three matrices of anchors x anchors, two of them double. */
-	double memory = 30e6 + 4.0 * (double) backbone->parameters * (all ? 2 + threads : 1) + n * bits * 16.0 +
-					(all ? n * features * sizeof(float) : 0) + 20 * anchors * anchors;
+	double memory = 30e6 + 4.0 * (double) backbone->parameters + LearningMemory(backbone, method, options) +
+					n * bits * 16.0 + (all ? n * features * sizeof(float) : 0) + 20 * anchors * anchors;
 	double passes = all ? 4.5 * options->value[OPTION_EPOCHS] : 1;
 	/* Of the hash layer, an epoch: forward, and backward twice that. Where it learns before and after the network, it sees features first. */
 	double epochs = again ? TrainOptionsHeadEpochs(options, backbone->trained) : options->value[OPTION_EPOCHS];
@@ -304,7 +327,7 @@ eddh_train(PG_FUNCTION_ARGS)
 							errhint("Name the column that tells what a picture shows, or none.")));
 	}
 	counts = Count(images, &image, label_name != NULL ? &label : NULL);
-	CheckCounts(images, &counts, label_name != NULL, bits);
+	CheckCounts(images, &counts, label_name != NULL, method, bits);
 	rows = label_name != NULL ? counts.labelled : counts.pictures;
 	learned = label_name != NULL ? rows - TrainOptionsHeldOut(options, rows, bits) : rows;
 	TrainOptionsFit(options, method, backbone->trained, (double) learned, counts.several_labels);
@@ -324,6 +347,11 @@ eddh_train(PG_FUNCTION_ARGS)
 		ereport(WARNING, (errmsg("model \"%s\" will be replaced when the job is done", model),
 						  errdetail("Until then the old one serves. Codes stored with it do not fit the new one."),
 						  errhint("Encode them again: eddh_encode_table with options '{\"all\": true}'.")));
+	if (!backbone->trained && (!method->needs_net || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH))
+		ereport(WARNING,
+				(errmsg("backbone \"%s\" is untrained, and stays so", backbone->name),
+				 errdetail("Codes will come from features that random weights make."),
+				 errhint("Use a backbone that is trained, or a method and train_layers that teach this one.")));
 	TellCost(rows, counts.bytes, bits, backbone, method, options);
 	PG_RETURN_INT64(job);
 }

@@ -235,7 +235,7 @@ halves_in_flat_forms(void **state)
 		}
 		nn_graph_free(graph);
 	}
-	nn_flat_least_halves = UINT64_C(1) << 20;
+	nn_flat_least_halves = UINT64_C(1) << 18;
 	assert_true(seen >= 10);
 }
 

@@ -56,6 +56,32 @@ matmul_and_add_broadcast(void **state)
 	expect_output(read_model(&m), x, 2, want);
 }
 
+/* Of two outputs one can be named, or a tensor before them; without a name neither is guessed. */
+static void
+one_of_two_outputs(void **state)
+{
+	const float x[3] = { 1, -1, 2 };
+	const float rectified[3] = { 1, 0, 2 }, squashed[3] = { 0.731059f, 0.268941f, 0.880797f };
+	model m = begin_model(13, 1, (int[]){ 3 });
+	nn_graph *graph;
+	eddh_error err;
+	bytes file;
+
+	add_node(&m, node("Relu", "x", "r"));
+	add_node(&m, node("Sigmoid", "x", "z"));
+	add_node(&m, node("Relu", "r", "y"));
+	put_message(&m.graph, 12, value_info("z", 0, NULL));
+	file = finish_model(&m);
+	assert_int_equal(nn_graph_read_onnx(file.at, file.len, &nn_limits_default, &graph, &err), EDDH_UNSUPPORTED);
+	assert_int_equal(nn_graph_read_onnx_to(file.at, file.len, &nn_limits_default, "q", &graph, &err),
+					 EDDH_BAD_ARGUMENT);
+	expect_ok(nn_graph_read_onnx_to(file.at, file.len, &nn_limits_default, "z", &graph, &err), &err);
+	expect_output(graph, x, 3, squashed);
+	expect_ok(nn_graph_read_onnx_to(file.at, file.len, &nn_limits_default, "r", &graph, &err), &err);
+	expect_output(graph, x, 3, rectified);
+	free(file.at);
+}
+
 /* The three ways to keep float16 and double. */
 static void
 initialisers_of_other_types_are_converted(void **state)
@@ -305,17 +331,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(gemm_transposes_and_scales),
-		cmocka_unit_test(matmul_and_add_broadcast),
-		cmocka_unit_test(initialisers_of_other_types_are_converted),
-		cmocka_unit_test(constants_may_be_nodes),
-		cmocka_unit_test(clip_by_attributes_or_half_open),
-		cmocka_unit_test(auto_pad_of_convolution),
-		cmocka_unit_test(batch_normalisation_folds),
-		cmocka_unit_test(reshape_keeps_the_batch),
-		cmocka_unit_test(constants_broadcast_as_numpy_does),
-		cmocka_unit_test(old_files_and_dead_nodes),
-		cmocka_unit_test(squeeze_and_excitation_swaps),
+		cmocka_unit_test(gemm_transposes_and_scales),  cmocka_unit_test(matmul_and_add_broadcast),
+		cmocka_unit_test(one_of_two_outputs),          cmocka_unit_test(initialisers_of_other_types_are_converted),
+		cmocka_unit_test(constants_may_be_nodes),      cmocka_unit_test(clip_by_attributes_or_half_open),
+		cmocka_unit_test(auto_pad_of_convolution),     cmocka_unit_test(batch_normalisation_folds),
+		cmocka_unit_test(reshape_keeps_the_batch),     cmocka_unit_test(constants_broadcast_as_numpy_does),
+		cmocka_unit_test(old_files_and_dead_nodes),    cmocka_unit_test(squeeze_and_excitation_swaps),
 		cmocka_unit_test(softmax_of_both_generations),
 	};
 

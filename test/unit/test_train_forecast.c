@@ -112,6 +112,17 @@ a_slow_rehearsal_is_outvoted(void **state)
 	assert_near(ForecastLeft(&f), rest, 0.1);
 }
 
+/* New memory made the first mini-batch six times as long: it tells nothing of the others. */
+static void
+a_slow_first_step_is_left_out(void **state)
+{
+	Forecast f = {
+		.steps_done = 4, .steps_total = 42, .batches = 21, .passes_left = 2, .first = 18, .seconds = 18 + 3 * 3
+	};
+
+	assert_near(ForecastLeft(&f), 38 * 3 + 3 * 21 * 3 / 3.0, 1e-12);
+}
+
 static void
 nothing_is_known_at_first(void **state)
 {
@@ -126,6 +137,7 @@ main(void)
 		cmocka_unit_test(a_network_alone),
 		cmocka_unit_test(three_stages),
 		cmocka_unit_test(a_slow_rehearsal_is_outvoted),
+		cmocka_unit_test(a_slow_first_step_is_left_out),
 		cmocka_unit_test(nothing_is_known_at_first),
 	};
 

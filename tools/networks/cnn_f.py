@@ -1,5 +1,5 @@
 """
-CNN-F (Chatfield et al. 2014) from its two published files to ONNX, up to relu7, the features. Both become the same: RGB, channel first, the mean
+CNN-F (Chatfield et al. 2014) from its two published files to ONNX, up to relu7, called features. Both become the same: RGB, channel first, the mean
 picture subtracted by the first node, so that eddh.mean is 0.
 """
 import numpy as np
@@ -92,7 +92,8 @@ def write(path, layers, mean, classifier=False, crop=False, half=False, source="
     tensor = network.flatten(tensor, "flat")
     for i in (6, 7):
         tensor = network.dense(tensor, f"fc{i}", *layers[f"fc{i}"])
-        tensor = network.elementwise("Relu", tensor, f"relu{i}")
+        # A network that ends in "features" is imported whole; any other ends, unless told otherwise, where its last dense layer begins.
+        tensor = network.elementwise("Relu", tensor, "features" if i == 7 and not classifier else f"relu{i}")
     if classifier:
         tensor = network.elementwise("Softmax", network.dense(tensor, "fc8", *layers["fc8"]), "prob", axis=1)
     network.save(path, tensor, metadata)
