@@ -14,6 +14,7 @@ CREATE TEMP TABLE before AS SELECT pg_temp.code('shoes')::bit(256) AS code;
 SELECT pg_temp.failure($$SELECT eddh_import_model('shoes', pg_temp.untrained())$$);
 SELECT pg_temp.failure($$SELECT eddh_import_model('', pg_temp.untrained())$$);
 SELECT pg_temp.failure($$SELECT eddh_import_model(repeat('x', 64), pg_temp.untrained())$$);
+SELECT pg_temp.failure($$SELECT eddh_import_model(E'a\tb', pg_temp.untrained())$$);
 SELECT pg_temp.failure($$SELECT eddh_rename_model('boots', 'shoes')$$);
 SELECT pg_temp.failure($$SELECT eddh_rename_model('shoes', 'shoes')$$);
 SELECT pg_temp.failure($$SELECT eddh_rename_model('shoes', '')$$);

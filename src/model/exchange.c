@@ -65,6 +65,10 @@ ModelCheckName(const char *what, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME), errmsg("invalid %s name \"%.*s\"", what, (int) Min(len, 200), name),
 				 errdetail("A name has 1 to %d bytes; this one has %zu.", MODEL_NAME_MAX, len)));
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char) name[i] < ' ' || name[i] == '\177')
+			ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
+							errmsg("invalid %s name: byte %zu is a control character", what, i + 1)));
 }
 
 Datum

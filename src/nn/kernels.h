@@ -3,7 +3,7 @@
  *
  * Conventions: x input, y output, w weights, b bias (NULL where absent); d* gradients with respect to *. dx is overwritten and may be NULL (not
  * wanted); dw and db are added to. n is the batch. scratch is the caller's, 64-byte aligned, of the size the *_scratch function gives for one
- * sample. Every fast kernel has a twin nn_*_naive that is a transcription of the formula.
+ * sample. Every fast kernel has a naive twin that is a transcription of the formula: nn_*_naive here, or naive_* of the tests.
  */
 #ifndef EDDH_NN_KERNELS_H
 #define EDDH_NN_KERNELS_H
