@@ -269,8 +269,10 @@ eddh_compare(PG_FUNCTION_ARGS)
 	Oid images;
 	SubmitColumn image, label;
 	ModelBackbone *backbone;
+	ComparePlan *plan;
 	Datum options;
 	JobChange row = { 0 };
+	int64 job;
 
 	SubmitRequirePrimary("eddh_compare()");
 	for (int i = 0; i < lengthof(names); i++)
@@ -284,7 +286,8 @@ eddh_compare(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object"),
 						errhint("For example: '{\"seeds\": 3, \"sdh\": {\"iterations\": 10}}'.")));
 	options = WholeOptions(options, PG_ARGISNULL(3) ? NULL : PG_GETARG_ARRAYTYPE_P(3), PG_GETARG_ARRAYTYPE_P(4));
-	CheckPlan(ComparePlanRead(options), backbone);
+	plan = ComparePlanRead(options);
+	CheckPlan(plan, backbone);
 	SubmitCheckRelation(images);
 	image = SubmitFindColumn(images, NameStr(*PG_GETARG_NAME(1)));
 	SubmitCheckImageColumn(images, &image);
@@ -298,5 +301,10 @@ eddh_compare(PG_FUNCTION_ARGS)
 	JobSetText(&row, JOB_LABEL_COLUMN, label.name);
 	JobSetText(&row, JOB_BACKBONE, backbone->name);
 	JobSet(&row, JOB_OPTIONS, options);
-	PG_RETURN_INT64(SubmitJob(&row, NAME));
+	job = SubmitJob(&row, NAME);
+	ereport(NOTICE,
+			(errmsg("%d trainings begin when this transaction commits", plan->n_tasks * plan->n_bits * plan->seeds),
+			 errdetail("Methods: %d; lengths of codes: %d; splits of the pictures: %d.", plan->n_tasks, plan->n_bits,
+					   plan->seeds)));
+	PG_RETURN_INT64(job);
 }
