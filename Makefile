@@ -20,6 +20,7 @@ SQL_PARTS = $(wildcard $(addprefix sql/, bits.sql index.sql model.sql train.sql 
 DATA_built = build/eddh--1.0.sql
 # share/eddh_photo.onnx: weights of the backbone `photo` (tools/photo/README.md).
 DATA = $(wildcard sql/eddh--*--*.sql) share/eddh_photo.onnx
+DOCS = share/NOTICE share/LICENSE.Apache-2.0
 
 # The serial OpenBLAS: a backend must never grow threads (src/nn/README.md).
 BLAS_LIBDIR := $(firstword $(wildcard /usr/lib/*/openblas-serial) $(shell pkg-config --variable=libdir openblas 2>/dev/null))

@@ -61,6 +61,8 @@ SELECT eddh_encode_table('pic', 'jpeg', 'code16', 'arguments');
 SELECT eddh_encode_table('pic', 'jpeg', 'name', 'arguments');
 SELECT eddh_encode_table('pic', 'name', 'code', 'arguments');
 SELECT eddh_encode_table('pic', 'jpeg', 'codes', 'arguments');
+CREATE TABLE pic_made (jpeg bytea, from_code bit(8), code bit(8) GENERATED ALWAYS AS (from_code) STORED);
+SELECT eddh_encode_table('pic_made', 'jpeg', 'code', 'arguments');
 SELECT eddh_encode_table('pic_view', 'jpeg', 'code', 'arguments');
 SELECT eddh_encode_table('pic_temp', 'jpeg', 'code', 'arguments');
 SELECT eddh_encode_table('pic', 'jpeg', 'code', 'arguments', '{"every": true}');

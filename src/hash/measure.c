@@ -472,7 +472,11 @@ hash_measure(const hash_ranking *ranking, hash_quality *out, eddh_error *err)
 			out->precision_radius2 += (double) hits / (double) ball;
 	}
 	for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
-		*sums[i] = fmin(*sums[i] / (double) ranking->queries, 1); /* rounding alone leads above it */
+	{
+		*sums[i] /= (double) ranking->queries;
+		if (*sums[i] > 1) /* by rounding */
+			*sums[i] = 1;
+	}
 	tables_free(&t);
 	scan_free(&s);
 	return code;

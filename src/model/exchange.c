@@ -216,10 +216,13 @@ ModelReadImport(const uint8 *onnx, size_t len, Jsonb *options, bool features, Mo
 	const char *cut = features ? ModelJsonbText(options, "cut") : NULL;
 	ModelGraphHolder *holder = ModelHoldGraph();
 	nn_graph *graph;
+	eddh_code code;
 	eddh_error err;
 
-	EDDH_CHECK(nn_graph_read_onnx_to(onnx, len, &nn_limits_default, cut, &holder->graph, &err), &err,
-			   "cannot import the network");
+	code = nn_graph_read_onnx_to(onnx, len, &nn_limits_default, cut, &holder->graph, &err);
+	if (code == EDDH_UNSUPPORTED && features && cut == NULL && err.hint[0] == '\0')
+		eddh_hint(&err, "Of a network with several outputs option cut names the tensor to end at.");
+	EDDH_CHECK(code, &err, "cannot import the network");
 	graph = holder->graph;
 	if (features)
 		graph = CutFeatures(graph, cut);

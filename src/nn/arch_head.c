@@ -154,7 +154,7 @@ nn_graph_function(size_t inputs, const char *op, nn_graph **out, eddh_error *err
 	return EDDH_OK;
 }
 
-/* The two dense layers at the end, one directly behind the other; false: there are none. What the last reads nobody else does, or it would not lead to the output. */
+/* The two dense layers at the end, one directly behind the other; false: there are none, or as halves. What the last reads nobody else does, or it would not lead to the output. */
 static bool
 dense_end(const nn_graph *graph, const nn_node **first, const nn_node **last)
 {

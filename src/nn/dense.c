@@ -6,15 +6,13 @@
  */
 #include "nn/kernels.h"
 
+#include "nn/dense.h"
 #include "nn/gemm.h"
 #include "nn/simd.h"
 #include "nn/vector.h"
 
-/* Below this many samples each sample reads the weights itself. */
-#define GEMM_FROM 3
-
 #define ROWS  8
-#define LANES 32
+#define LANES NN_DENSE_LANES
 
 /* Floats ahead in a row that are asked for: the processor alone keeps too few lines of memory under way (a third of the time, measured). */
 #define AHEAD 128
@@ -72,7 +70,7 @@ NN_SIMD_KERNEL(static, dense_one, (int c, int k, const float *x, const float *w,
 void
 nn_dense_forward(int n, int c, int k, const float *x, const float *w, const float *b, nn_act act, float *y)
 {
-	if (n < GEMM_FROM)
+	if (n < NN_DENSE_GEMM_FROM)
 		for (int i = 0; i < n; i++)
 			dense_one(c, k, x + (size_t) i * c, w, y + (size_t) i * k);
 	else

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "nn/dense.h"
 #include "nn/gemm.h"
 #include "nn/half.h"
 #include "nn/vector.h"
@@ -16,10 +17,8 @@
 #include <immintrin.h>
 #endif
 
-/* As in dense.c. */
-#define GEMM_FROM 3
-#define LANES     32
-#define AHEAD     256
+#define LANES NN_DENSE_LANES
+#define AHEAD 256 /* as far in bytes as dense.c */
 
 #define WIDE_ROWS 64 /* of the weights that are floats at a time */
 
@@ -123,14 +122,14 @@ one(int c, int k, const float *x, const uint16_t *w, float *y)
 size_t
 nn_dense_halves_scratch(size_t n, int c)
 {
-	return n < GEMM_FROM ? 0 : (size_t) WIDE_ROWS * c;
+	return n < NN_DENSE_GEMM_FROM ? 0 : (size_t) WIDE_ROWS * c;
 }
 
 void
 nn_dense_forward_halves(int n, int c, int k, const float *x, const uint16_t *w, const float *b, nn_act act, float *y,
 						float *scratch)
 {
-	if (n < GEMM_FROM)
+	if (n < NN_DENSE_GEMM_FROM)
 		for (int i = 0; i < n; i++)
 			one(c, k, x + (size_t) i * c, w, y + (size_t) i * k);
 	else

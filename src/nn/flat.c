@@ -105,29 +105,29 @@ place_weights(const nn_graph *graph, flat_header *header, nn_node *nodes)
 	}
 }
 
+/* But for weights. */
 static flat_header
 header_of(const nn_graph *graph)
 {
-	flat_header header = { .magic = FLAT_MAGIC,
-						   .version = FLAT_VERSION,
-						   .node_size = sizeof(nn_node),
-						   .tensor_size = sizeof(nn_tensor),
-						   .op_count = NN_OP_COUNT,
-						   .n_tensors = graph->n_tensors,
-						   .n_nodes = graph->n_nodes,
-						   .n_edges = graph->n_edges,
-						   .n_metas = graph->n_metas,
-						   .strings_len = graph->strings_len };
-
-	place_weights(graph, &header, NULL);
-	header.total = layout_of(&header).total;
-	return header;
+	return (flat_header){ .magic = FLAT_MAGIC,
+						  .version = FLAT_VERSION,
+						  .node_size = sizeof(nn_node),
+						  .tensor_size = sizeof(nn_tensor),
+						  .op_count = NN_OP_COUNT,
+						  .n_tensors = graph->n_tensors,
+						  .n_nodes = graph->n_nodes,
+						  .n_edges = graph->n_edges,
+						  .n_metas = graph->n_metas,
+						  .strings_len = graph->strings_len };
 }
 
 size_t
 nn_flat_size(const nn_graph *graph)
 {
-	return (size_t) header_of(graph).total;
+	flat_header header = header_of(graph);
+
+	place_weights(graph, &header, NULL);
+	return layout_of(&header).total;
 }
 
 static void
@@ -160,9 +160,12 @@ nn_flat_write(const nn_graph *graph, uint8_t *block)
 {
 	flat_header header = header_of(graph);
 	flat_layout layout = layout_of(&header);
-	nn_node *nodes = (nn_node *) (block + layout.nodes);
+	nn_node *nodes = (nn_node *) (block + layout.nodes); /* no matter what comes behind them */
 
 	memset(block, 0, layout.weights);
+	place_weights(graph, &header, nodes);
+	layout = layout_of(&header);
+	header.total = layout.total;
 	memset(block + layout.weights + header.n_weights * sizeof(float), 0,
 		   layout.halves - layout.weights - header.n_weights * sizeof(float));
 	memcpy(block, &header, sizeof(header));
@@ -170,7 +173,6 @@ nn_flat_write(const nn_graph *graph, uint8_t *block)
 	put(block, layout.edges, graph->edges, graph->n_edges * sizeof(uint32_t));
 	put(block, layout.metas, graph->metas, graph->n_metas * sizeof(nn_meta));
 	put(block, layout.strings, graph->strings, graph->strings_len);
-	place_weights(graph, &header, nodes);
 	put_weights(graph, nodes, (float *) (block + layout.weights), (uint16_t *) (block + layout.halves));
 }
 

@@ -163,7 +163,7 @@ check_node(nn_graph *graph, size_t i, uint64_t *edge, uint64_t *weight, uint64_t
 
 	if (node->op >= NN_OP_COUNT || node->output != i + 1 || graph->tensors[i + 1].producer != i || node->n_edges < 1 ||
 		node->first_edge != *edge || node->n_edges > graph->n_edges - *edge ||
-		(node->halved && node->op != NN_OP_DENSE))
+		(node->halved != 0 && (node->halved != 1 || node->op != NN_OP_DENSE)))
 		return eddh_fail(err, EDDH_BAD_DATA, "node %zu is malformed", i);
 	*edge += node->n_edges;
 	for (uint32_t e = 0; e < node->n_edges; e++)

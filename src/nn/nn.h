@@ -122,7 +122,7 @@ extern eddh_code nn_graph_write_onnx(const nn_graph *graph, nn_buffer *out, eddh
 /* ---- Flat form (flat.c): a graph as one block, to be mapped read-only by many processes ---- */
 
 /*
- * Native byte order and struct layout; versioned by a magic that changes with either. Weights begin on a 64-byte boundary. Those of large dense layers are
+ * Native byte order and struct layout; versioned by a magic that changes with either. The block begins on an 8-byte boundary at least, weights lie on 64-byte ones in it. Those of large dense layers are
  * kept in half precision where that loses nothing (what was read from a file of half precision): one picture takes as long as reading them.
  */
 extern size_t nn_flat_size(const nn_graph *graph);
@@ -130,7 +130,8 @@ extern void nn_flat_write(const nn_graph *graph, uint8_t *block);
 
 /*
  * Checks everything that could make a later access leave the block, then returns a graph whose weights stay in it: the block must outlive the graph. It is
- * for plans of inference and for nn_graph_copy, which has floats again; the writer and plans for training refuse halves (EDDH_BAD_ARGUMENT).
+ * for plans of inference, and to copy, cut or join, which make floats again; the writer and plans for training refuse halves (EDDH_BAD_ARGUMENT), nn_graph_fold_end
+ * folds none.
  */
 extern eddh_code nn_flat_attach(const uint8_t *block, size_t len, nn_graph **out, eddh_error *err);
 

@@ -216,11 +216,7 @@ read_output(onnx_reader *reader)
 	const onnx_name *name;
 
 	if (output == NULL)
-	{
-		eddh_fail(reader->err, EDDH_UNSUPPORTED, "network has %zu outputs, needs 1", reader->proto->n_output);
-		eddh_hint(reader->err, "Option cut names the tensor to end at.");
-		return EDDH_UNSUPPORTED;
-	}
+		return eddh_fail(reader->err, EDDH_UNSUPPORTED, "network has %zu outputs, needs 1", reader->proto->n_output);
 	name = nn_onnx_find(reader, output);
 	if (name == NULL && output == reader->wanted)
 		return eddh_fail(reader->err, EDDH_BAD_ARGUMENT, "the network has no tensor \"%.100s\"", output);

@@ -233,7 +233,7 @@ forward_step(const run *r, const nn_step *step)
 		case NN_OP_DENSE:
 			if (node->halved)
 				nn_dense_forward_halves((int) (all / (size_t) last), last, node->k, x, graph->halves + node->w, b,
-										step->act, y, r->arena + step->scratch[0]);
+										step->act, y, scratch_at(r, step));
 			else
 				nn_dense_forward((int) (all / (size_t) last), last, node->k, x, w, b, step->act, y);
 			break;
@@ -328,8 +328,7 @@ layer_of_band(const run *r, const nn_bands *b, int layer, const nn_step *step, c
 		return;
 	if (node->op == NN_OP_CONV)
 		nn_conv_forward_strided(&g, &at, node->k, node->groups, 1, x, weights_at(r, node->w, node->w_count),
-								weights_at(r, node->b, node->b_count), step->act, y,
-								step->scratch[0] == NN_NO_PLACE ? NULL : r->arena + step->scratch[0]);
+								weights_at(r, node->b, node->b_count), step->act, y, scratch_at(r, step));
 	else
 		nn_maxpool_forward_strided(&g, &at, 1, x, y);
 }

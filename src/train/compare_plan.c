@@ -273,6 +273,7 @@ eddh_compare(PG_FUNCTION_ARGS)
 	Datum options;
 	JobChange row = { 0 };
 	int64 job;
+	int trainings;
 
 	SubmitRequirePrimary("eddh_compare()");
 	for (int i = 0; i < lengthof(names); i++)
@@ -302,9 +303,10 @@ eddh_compare(PG_FUNCTION_ARGS)
 	JobSetText(&row, JOB_BACKBONE, backbone->name);
 	JobSet(&row, JOB_OPTIONS, options);
 	job = SubmitJob(&row, NAME);
-	ereport(NOTICE,
-			(errmsg("%d trainings begin when this transaction commits", plan->n_tasks * plan->n_bits * plan->seeds),
-			 errdetail("Methods: %d; lengths of codes: %d; splits of the pictures: %d.", plan->n_tasks, plan->n_bits,
-					   plan->seeds)));
+	trainings = plan->n_tasks * plan->n_bits * plan->seeds;
+	ereport(NOTICE, (errmsg_plural("%d training begins when this transaction commits",
+								   "%d trainings begin when this transaction commits", trainings, trainings),
+					 errdetail("Methods: %d; lengths of codes: %d; splits of the pictures: %d.", plan->n_tasks,
+							   plan->n_bits, plan->seeds)));
 	PG_RETURN_INT64(job);
 }

@@ -147,7 +147,7 @@ eddh_cancel(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
-/* What the job reads may have been dropped or renamed since. */
+/* What the job reads may have been dropped or renamed since. A courtesy: the worker looks again. */
 static void
 CheckStillThere(const JobRow *row)
 {
@@ -155,7 +155,8 @@ CheckStillThere(const JobRow *row)
 
 	if (get_rel_name(row->images) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("the table of job " INT64_FORMAT " no longer exists", row->id)));
+						errmsg("the table of job " INT64_FORMAT " no longer exists", row->id),
+						errhint("eddh_purge_jobs removes jobs that have ended.")));
 	for (int i = 0; i < lengthof(columns); i++)
 		if (columns[i] != NULL)
 			(void) SubmitFindColumn(row->images, columns[i]);

@@ -17,7 +17,7 @@ StepSeconds(const Forecast *f)
 
 	if (f->pass > 0)
 	{
-		seconds = fmax(f->seconds - f->passes_done * f->pass, 0);
+		seconds = f->seconds - f->passes_done * f->pass;
 		done = f->steps_done;
 	}
 	else
@@ -30,6 +30,8 @@ StepSeconds(const Forecast *f)
 		seconds -= f->first;
 		done--;
 	}
+	/* The last pass may have taken longer than those before. */
+	seconds = fmax(seconds, 0);
 	if (f->rehearsed > 0)
 	{
 		seconds += REHEARSED_WEIGHT * f->rehearsed;

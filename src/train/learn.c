@@ -133,7 +133,7 @@ Split(Training *t)
 		return;
 	t->labels = DataSetLabels(data, t->n_train, t->rows);
 	t->held_labels = DataSetLabels(data, t->n_held, t->rows + t->n_train);
-	if (HaveCommonLabel(t->labels))
+	if (t->method->needs_labels && HaveCommonLabel(t->labels))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("all pictures that could be read have the same label"), errdetail("%s", WorkerSkippedText()),
@@ -469,9 +469,9 @@ TrainRun(void)
 	dim = nn_graph_output_shape(t.graph).count;
 	LayersChoose(&layers, t.graph,
 				 t.method->needs_net ? (TrainLayers) t.options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH);
-	/* fc of a backbone without such layers is hash in all respects. */
 	if (!t.method->needs_net && t.options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH)
 		WorkerRemark("method %s learns from features: only the hash layer is trained", t.method->name);
+	/* fc of a backbone without such layers is hash in all respects. */
 	if (layers.suffix == NULL)
 		t.options->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
 	if (layers.prefix != NULL && (t.options->value[OPTION_FLIP] != 0 || t.options->value[OPTION_CROP] != 0))

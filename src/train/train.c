@@ -15,6 +15,7 @@
 #include "train/options.h"
 #include "train/submit.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -352,6 +353,8 @@ eddh_train(PG_FUNCTION_ARGS)
 				(errmsg("backbone \"%s\" is untrained, and stays so", backbone->name),
 				 errdetail("Codes will come from features that random weights make."),
 				 errhint("Use a backbone that is trained, or a method and train_layers that teach this one.")));
-	TellCost(rows, counts.bytes, bits, backbone, method, options);
+	/* It takes a look at the whole network. */
+	if (client_min_messages <= NOTICE || log_min_messages <= NOTICE)
+		TellCost(rows, counts.bytes, bits, backbone, method, options);
 	PG_RETURN_INT64(job);
 }

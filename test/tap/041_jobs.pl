@@ -123,6 +123,7 @@ like($node->safe_psql('postgres', "SELECT skipped || ' ' || skipped_example || '
 
 # A view, a partitioned table and a materialised view of the same rows; labels in an array.
 $node->safe_psql('postgres', q{CREATE VIEW picture_view AS SELECT id, ARRAY[label, label % 2 + 10] AS labels, image FROM picture ORDER BY id;
+	CREATE TABLE unlike AS SELECT id, 1 AS same, image FROM picture;
 	CREATE MATERIALIZED VIEW picture_kept AS SELECT * FROM picture;
 	CREATE TABLE parts (LIKE picture) PARTITION BY RANGE (id);
 	CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (50);
@@ -137,11 +138,27 @@ for my $source ([ 'picture_view', 'labels' ], [ 'picture_kept', 'label' ], [ 'pa
 is( $node->safe_psql('postgres', q{SELECT sha256(eddh_export_model('from_parts')) = sha256(eddh_export_model('from_picture_kept'))}),
 	't', 'where the rows come from makes no difference');
 
-# Without labels.
-$job = ask($session, q{SELECT eddh_train('unlabelled', 'picture', 'image', NULL, 8)});
-is(ask($session, "SELECT eddh_wait($job)"), 'done', 'without labels');
-is($node->safe_psql('postgres', "SELECT method, quality IS NULL FROM eddh_jobs WHERE job = $job"), 'itq|t', 'by ITQ, of unknown quality');
 finish($session);
+
+# Without labels, or with a label that tells nothing: ITQ. A backbone that stays untrained is warned of.
+for my $label ([ 'NULL', 't' ], [ "'same'", 'f' ])
+{
+	my ($status, $job, $warning) = $node->psql('postgres', "SELECT eddh_train('unlabelled', 'unlike', 'image', $label->[0], 8, method => 'itq', options => '{\"replace\": true, \"flip\": true}')");
+	like($warning, qr/WARNING:  backbone "cnn-s" is untrained, and stays so/, 'a warning');
+	is($node->safe_psql('postgres', "SELECT eddh_wait($job)"), 'done', "by ITQ, labels $label->[0]");
+	is($node->safe_psql('postgres', "SELECT method, quality IS NULL, remarks LIKE '%flip and crop change nothing%' FROM eddh_jobs WHERE job = $job"), "itq|$label->[1]|t", 'its quality and remarks');
+}
+
+# What a job reads is looked for before it is resumed.
+my $failed = $node->safe_psql('postgres', q{CREATE TABLE broken AS SELECT id, 'no picture'::bytea AS image FROM picture;
+	SET client_min_messages = error;
+	SELECT eddh_train('broken', 'broken', 'image', NULL, 8, method => 'itq')});
+$node->psql('postgres', "SELECT eddh_wait($failed)");
+is($node->safe_psql('postgres', "SELECT state FROM eddh_jobs WHERE job = $failed"), 'failed', 'nothing could be read');
+$node->safe_psql('postgres', 'ALTER TABLE broken RENAME image TO jpeg');
+like(($node->psql('postgres', "SELECT eddh_resume($failed)"))[2], qr/column "image" of public.broken does not exist/, 'a column that was renamed');
+$node->safe_psql('postgres', 'DROP TABLE broken');
+like(($node->psql('postgres', "SELECT eddh_resume($failed)"))[2], qr/the table of job $failed no longer exists/, 'a table that was dropped');
 
 # The extension goes away under a running job.
 $node->safe_psql('postgres', 'CREATE DATABASE doomed');
