@@ -1,6 +1,8 @@
 /* seeds_onnx.c: seeds_onnx FOLDER writes small networks into it, as ONNX and as flat blocks, for fuzz_onnx to begin with. */
 #include "make_graph.h"
 
+#include "nn/flat.h"
+
 static void
 save(const char *folder, int seed, const char *ending, const void *bytes, size_t len)
 {
