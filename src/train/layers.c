@@ -130,8 +130,11 @@ LayersMemory(const nn_graph *backbone, TrainLayers which, int threads, int batch
 		(double) nn_plan_arena_size(plan) + sizeof(float) * (double) shard * nn_graph_input_shape(learned).count;
 	nn_plan_free(plan);
 	nn_graph_free(suffix);
-	/* As they are learned and their velocities; in the end, beside them, as they are stored, thrice: alone, joined, and as a file. */
-	return (5 + threads) * weights + threads * activations;
+	/*
+	 * As they are learned, their velocities, and what was cut off the backbone; in the end, beside them, as they are stored, thrice: alone, joined, and as
+	 * a file.
+	 */
+	return (5 + (tensor != NULL) + threads) * weights + threads * activations;
 }
 
 nn_graph *
