@@ -49,16 +49,17 @@ halve(nn_graph *graph)
 static nn_graph *
 load(const char *name)
 {
+	bool half = strcmp(name, "cnn-f-half") == 0;
 	nn_graph *graph;
 	eddh_error err;
 	uint8_t *bytes;
 	long len;
 	FILE *file;
 
-	if (strcmp(name, "cnn-f") == 0 || strcmp(name, "cnn-f-half") == 0)
+	if (half || strcmp(name, "cnn-f") == 0)
 	{
 		bench_check(nn_graph_cnn_f(1, &graph, &err), &err);
-		if (strcmp(name, "cnn-f-half") == 0)
+		if (half)
 			halve(graph);
 		return graph;
 	}

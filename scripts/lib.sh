@@ -27,6 +27,11 @@ die() {
 	exit 1
 }
 
+# copy_first N FOLDER TO: its first files by name. awk reads to the end: with head a closed pipe would be an error.
+copy_first() {
+	find "$2" -type f | sort | awk -v n="$1" 'NR <= n { printf "%s%c", $0, 0 }' | xargs -r -0 cp --backup=numbered -t "$3"
+}
+
 # find_python [MODULE]: a Python that has what the converters need (Debian's own, where another one comes first in PATH), and MODULE.
 find_python() {
 	local candidate

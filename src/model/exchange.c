@@ -121,17 +121,18 @@ CutFeatures(nn_graph *graph, const char *cut)
 	size_t features;
 	eddh_error err;
 
-	if (cut == NULL)
+	if (cut == NULL && strcmp(output, "features") == 0)
+		cut = output;
+	else if (cut == NULL)
 	{
-		cut = strcmp(output, "features") == 0 ? output : nn_graph_default_cut(graph);
+		cut = nn_graph_default_cut(graph);
 		/* A guess, which may be wrong, and would not show. */
-		if (strcmp(output, "features") != 0)
-			ereport(NOTICE,
-					(strcmp(cut, output) != 0
-						 ? errmsg("the network ends in features at \"%s\", the input of its last dense layer", cut)
-						 : errmsg("the network has no dense layer: its own output \"%s\" becomes the features", cut),
-					 errhint("Option cut names another tensor. The last ones of this network are: %s.",
-							 LastTensors(graph))));
+		ereport(
+			NOTICE,
+			(strcmp(cut, output) != 0
+				 ? errmsg("the network ends in features at \"%s\", the input of its last dense layer", cut)
+				 : errmsg("the network has no dense layer: its own output \"%s\" becomes the features", cut),
+			 errhint("Option cut names another tensor. The last ones of this network are: %s.", LastTensors(graph))));
 	}
 	if (strcmp(cut, output) != 0) /* else whole: cutting would copy all weights */
 	{
@@ -216,13 +217,10 @@ ModelReadImport(const uint8 *onnx, size_t len, Jsonb *options, bool features, Mo
 	const char *cut = features ? ModelJsonbText(options, "cut") : NULL;
 	ModelGraphHolder *holder = ModelHoldGraph();
 	nn_graph *graph;
-	eddh_code code;
 	eddh_error err;
 
-	code = nn_graph_read_onnx_to(onnx, len, &nn_limits_default, cut, &holder->graph, &err);
-	if (code == EDDH_UNSUPPORTED && features && cut == NULL && err.hint[0] == '\0')
-		eddh_hint(&err, "Of a network with several outputs option cut names the tensor to end at.");
-	EDDH_CHECK(code, &err, "cannot import the network");
+	EDDH_CHECK(nn_graph_read_onnx_to(onnx, len, &nn_limits_default, cut, &holder->graph, &err), &err,
+			   "cannot import the network");
 	graph = holder->graph;
 	if (features)
 		graph = CutFeatures(graph, cut);

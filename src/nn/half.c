@@ -80,17 +80,6 @@ widen_avx2(size_t n, const uint16_t *halves, float *out)
 		out[i] = nn_half_widen(halves[i]);
 }
 
-static NN_HALF_AVX512 void
-widen_avx512(size_t n, const uint16_t *halves, float *out)
-{
-	size_t i = 0;
-
-	for (; i + 16 <= n; i += 16)
-		_mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) (halves + i))));
-	for (; i < n; i++)
-		out[i] = nn_half_widen(halves[i]);
-}
-
 /* Rounds, and looks whether anything changed. */
 static NN_HALF_AVX2 bool
 narrow_avx2(size_t n, const float *values, uint16_t *halves)
@@ -118,16 +107,10 @@ void
 nn_halves_widen(size_t n, const uint16_t *halves, float *out)
 {
 #if defined(__x86_64__)
-	switch (nn_half_level())
+	if (nn_half_level() != NN_SIMD_BASE)
 	{
-		case NN_SIMD_AVX512:
-			widen_avx512(n, halves, out);
-			return;
-		case NN_SIMD_AVX2:
-			widen_avx2(n, halves, out);
-			return;
-		case NN_SIMD_BASE:
-			break;
+		widen_avx2(n, halves, out);
+		return;
 	}
 #endif
 	for (size_t i = 0; i < n; i++)

@@ -21,7 +21,7 @@ extern nn_simd nn_half_level(void);
 /* Exact. */
 extern float nn_half_widen(uint16_t half);
 
-/* n of them, by the widest instructions there are. */
+/* n of them. */
 extern void nn_halves_widen(size_t n, const uint16_t *halves, float *out);
 
 /* The halves of the same values, or false, with something in `halves`: one has none. NaN has none. */

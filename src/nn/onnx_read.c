@@ -216,7 +216,11 @@ read_output(onnx_reader *reader)
 	const onnx_name *name;
 
 	if (output == NULL)
-		return eddh_fail(reader->err, EDDH_UNSUPPORTED, "network has %zu outputs, needs 1", reader->proto->n_output);
+	{
+		eddh_fail(reader->err, EDDH_UNSUPPORTED, "network has %zu outputs, needs 1", reader->proto->n_output);
+		eddh_hint(reader->err, "Export the network with one output, or, as a backbone, name the tensor to cut at.");
+		return EDDH_UNSUPPORTED;
+	}
 	name = nn_onnx_find(reader, output);
 	if (name == NULL && output == reader->wanted)
 		return eddh_fail(reader->err, EDDH_BAD_ARGUMENT, "the network has no tensor \"%.100s\"", output);

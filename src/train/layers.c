@@ -65,18 +65,27 @@ InputOfLastGemms(const nn_graph *graph)
 	return tensor;
 }
 
+/* What is before the fully connected layers at the end (may be NULL), and these; the tensor between, or NULL: there are none. */
+static const char *
+CutLastGemms(const nn_graph *backbone, nn_graph **prefix, nn_graph **suffix)
+{
+	const char *tensor = InputOfLastGemms(backbone);
+	eddh_error err;
+
+	return tensor != NULL && nn_graph_cut(backbone, tensor, prefix, suffix, &err) == EDDH_OK ? tensor : NULL;
+}
+
 void
 LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which)
 {
 	const char *tensor;
 	nn_graph *prefix, *suffix;
-	eddh_error err;
 
 	memset(layers, 0, sizeof(*layers));
 	if (which == TRAIN_FC)
 	{
-		tensor = InputOfLastGemms(backbone);
-		if (tensor != NULL && nn_graph_cut(backbone, tensor, &prefix, &suffix, &err) == EDDH_OK)
+		tensor = CutLastGemms(backbone, &prefix, &suffix);
+		if (tensor != NULL)
 		{
 			layers->prefix = layers->trunk = prefix;
 			layers->suffix = suffix;
@@ -102,24 +111,18 @@ LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which)
 double
 LayersMemory(const nn_graph *backbone, TrainLayers which, int threads, int batch)
 {
-	const char *tensor = which == TRAIN_FC ? InputOfLastGemms(backbone) : NULL;
 	int shard = (batch + threads - 1) / threads;
-	const nn_graph *learned = backbone;
 	nn_graph *suffix = NULL;
-	nn_plan *plan = NULL;
+	const nn_graph *learned;
+	nn_plan *plan;
 	double weights, activations;
-	eddh_code code = EDDH_OK;
+	eddh_code code;
 	eddh_error err;
 
-	if (which == TRAIN_HASH || (which == TRAIN_FC && tensor == NULL))
+	if (which == TRAIN_HASH || (which == TRAIN_FC && CutLastGemms(backbone, NULL, &suffix) == NULL))
 		return 0;
-	if (tensor != NULL)
-	{
-		code = nn_graph_cut(backbone, tensor, NULL, &suffix, &err);
-		learned = suffix;
-	}
-	if (code == EDDH_OK)
-		code = nn_plan_create(learned, shard, true, &plan, &err);
+	learned = suffix != NULL ? suffix : backbone;
+	code = nn_plan_create(learned, shard, true, &plan, &err);
 	if (code != EDDH_OK)
 	{
 		nn_graph_free(suffix);
@@ -129,12 +132,13 @@ LayersMemory(const nn_graph *backbone, TrainLayers which, int threads, int batch
 	activations =
 		(double) nn_plan_arena_size(plan) + sizeof(float) * (double) shard * nn_graph_input_shape(learned).count;
 	nn_plan_free(plan);
-	nn_graph_free(suffix);
 	/*
 	 * As they are learned, their velocities, and what was cut off the backbone; in the end, beside them, as they are stored, thrice: alone, joined, and as
 	 * a file.
 	 */
-	return (5 + (tensor != NULL) + threads) * weights + threads * activations;
+	weights *= 5 + (suffix != NULL) + threads;
+	nn_graph_free(suffix);
+	return weights + threads * activations;
 }
 
 nn_graph *

@@ -15,7 +15,6 @@
 #include "train/options.h"
 #include "train/submit.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -354,7 +353,7 @@ eddh_train(PG_FUNCTION_ARGS)
 				 errdetail("Codes will come from features that random weights make."),
 				 errhint("Use a backbone that is trained, or a method and train_layers that teach this one.")));
 	/* It takes a look at the whole network. */
-	if (client_min_messages <= NOTICE || log_min_messages <= NOTICE)
+	if (message_level_is_interesting(NOTICE))
 		TellCost(rows, counts.bytes, bits, backbone, method, options);
 	PG_RETURN_INT64(job);
 }
