@@ -26,12 +26,13 @@ typedef struct data
 	size_t inputs;
 } data;
 
-static void
-fetch(void *arg, size_t row, float *input)
+static eddh_code
+fetch(void *arg, size_t row, float *input, eddh_error *err)
 {
 	data *d = arg;
 
 	memcpy(input, d->pixels + row * d->inputs, d->inputs * sizeof *input);
+	return EDDH_OK;
 }
 
 static eddh_code

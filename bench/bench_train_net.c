@@ -19,12 +19,13 @@ typedef struct data
 	size_t inputs, outputs;
 } data;
 
-static void
-fetch(void *arg, size_t row, float *input)
+static eddh_code
+fetch(void *arg, size_t row, float *input, eddh_error *err)
 {
 	data *d = arg;
 
 	memcpy(input, d->pixels + row * d->inputs, d->inputs * sizeof *input);
+	return EDDH_OK;
 }
 
 /* Small and never the same, so that weights stay where they are and nothing can be left out. */

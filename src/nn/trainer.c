@@ -322,8 +322,10 @@ forward_task(void *arg, int thread)
 	s->code = EDDH_OK;
 	if (count == 0)
 		return;
-	for (size_t i = 0; i < count; i++)
-		w->fetch(w->fetch_arg, w->rows[first + i], s->input + i * trainer->inputs);
+	for (size_t i = 0; s->code == EDDH_OK && i < count; i++)
+		s->code = w->fetch(w->fetch_arg, w->rows[first + i], s->input + i * trainer->inputs, &s->error);
+	if (s->code != EDDH_OK)
+		return;
 	s->code = nn_forward(w->plan, (int) count, s->input, w->arenas != NULL ? w->arenas[thread] : s->arena,
 						 w->out + first * w->outputs, &stop, &s->error);
 }

@@ -345,7 +345,7 @@ CompareRun(void)
 	WorkerEnd();
 	MemoryContextSwitchTo(WorkerContext());
 	c.dim = nn_graph_output_shape(graph).count;
-	c.data = DataSetRead(&c.backbone->prep, job->total);
+	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, job->total);
 	labelled = palloc_extended(sizeof(uint32) * Max(1, c.data->rows), MCXT_ALLOC_HUGE);
 	for (size_t row = 0; row < c.data->rows; row++)
 		for (int w = 0; w < c.data->labels->words; w++)

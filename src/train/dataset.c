@@ -1,4 +1,4 @@
-/* dataset.c: a table of pictures, read once in short transactions, unpacked to a spool. */
+/* dataset.c: a table of pictures, read once in short transactions, kept in spools. */
 #include "postgres.h"
 
 #include "miscadmin.h"
@@ -6,6 +6,7 @@
 #include "report.h"
 #include "train/dataset.h"
 #include "train/reader.h"
+#include "train/spool.h"
 #include "train/submit.h"
 #include "train/worker.h"
 #include "utils/memutils.h"
@@ -15,11 +16,35 @@ typedef struct ReadState
 	DataSet *data;
 	Reader reader;
 	LabelRows *labels;
+	TrainDecode decode;
 	image_limits limits;
 	uint8 *rgb;
-	size_t rgb_bytes;
+	Spool *pictures, *ends;
 	int64 seen;
 } ReadState;
+
+int64
+DataSetLongestFile(TrainDecode decode, int64 picture_bytes)
+{
+	/* Decoding costs time whenever the picture is shown, and the longer the file the more; half the space is worth it. */
+	return decode == DECODE_ONCE ? 0 : decode == DECODE_ALWAYS ? PG_INT64_MAX : picture_bytes / 2;
+}
+
+/* To the spools; the file has been decoded to state->rgb. */
+static void
+Keep(ReadState *state, const uint8 *file, size_t len)
+{
+	size_t picture_bytes = state->data->picture_bytes;
+	uint64 end;
+
+	/* A file exactly as long as what it unpacks to is kept unpacked, too: the length tells which it is. */
+	if (len <= DataSetLongestFile(state->decode, picture_bytes) && len != picture_bytes)
+		SpoolWrite(state->pictures, file, len);
+	else
+		SpoolWrite(state->pictures, state->rgb, picture_bytes);
+	end = SpoolSize(state->pictures);
+	SpoolWrite(state->ends, &end, sizeof(end));
+}
 
 static void
 ReadPicture(void *arg, const ReaderRow *row)
@@ -51,25 +76,27 @@ ReadPicture(void *arg, const ReaderRow *row)
 	EDDH_CHECK(code, &err, NULL);
 	if (state->labels != NULL && LabelRowsAdd(state->labels, row->extra, row->extra_isnull) == 0)
 		data->unlabelled++;
-	SpoolWrite(data->spool, state->rgb, state->rgb_bytes);
+	Keep(state, row->image, row->image_len);
 	if (++data->rows > UINT32_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many pictures: more than %u", UINT32_MAX)));
 }
 
 DataSet *
-DataSetRead(const image_prep *prep, int64 expected_rows)
+DataSetRead(const image_prep *prep, TrainDecode decode, int64 expected_rows)
 {
 	const JobRow *job = WorkerJob();
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
 	DataSet *data = palloc0(sizeof(DataSet));
-	ReadState state = { .data = data };
+	ReadState state = { .data = data, .decode = decode };
 
 	data->prep = *prep;
-	data->spool = SpoolCreate();
-	state.rgb_bytes = (size_t) prep->size * prep->size * 3;
-	state.rgb = palloc(state.rgb_bytes);
-	state.limits = ModelImageLimits();
+	data->picture_bytes = (size_t) prep->size * prep->size * 3;
+	data->limits = state.limits = ModelImageLimits();
+	data->limits.stop = &WorkerStop;
+	state.pictures = SpoolCreate();
+	state.ends = SpoolCreate();
+	state.rgb = palloc(data->picture_bytes);
 	state.reader = (Reader){ .relation = job->images,
 							 .image_column = job->image_column,
 							 .extra_column = job->label_column,
@@ -89,9 +116,36 @@ DataSetRead(const image_prep *prep, int64 expected_rows)
 	MemoryContextSwitchTo(WorkerContext());
 	if (state.labels != NULL)
 		data->labels = LabelRowsFinish(state.labels);
-	data->pixels = SpoolMap(data->spool);
+	data->pictures = SpoolMap(state.pictures);
+	data->ends = SpoolMap(state.ends);
+	pfree(state.rgb);
 	MemoryContextSwitchTo(old);
 	return data;
+}
+
+eddh_code
+DataSetPicture(const DataSet *data, size_t row, const uint8 **rgb, uint8 **room, eddh_error *err)
+{
+	uint64 begin = row > 0 ? data->ends[row - 1] : 0;
+	size_t len = data->ends[row] - begin;
+	eddh_code code;
+
+	*room = NULL;
+	*rgb = data->pictures + begin;
+	if (len == data->picture_bytes)
+		return EDDH_OK;
+	/* Not palloc, for this may be another thread. */
+	*room = malloc(data->picture_bytes);
+	if (*room == NULL)
+		return eddh_fail(err, EDDH_NO_MEMORY, "not enough memory to decode a picture");
+	code = image_load(*rgb, len, &data->prep, &data->limits, *room, err);
+	if (code != EDDH_OK)
+	{
+		free(*room);
+		*room = NULL;
+	}
+	*rgb = *room;
+	return code;
 }
 
 hash_labels *

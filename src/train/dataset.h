@@ -5,7 +5,7 @@
 #include "hash/hash.h"
 #include "image/image.h"
 #include "model/labels.h"
-#include "train/spool.h"
+#include "train/options.h"
 
 typedef struct DataSet
 {
@@ -14,21 +14,26 @@ typedef struct DataSet
 	size_t unlabelled;           /* rows left out because they have no label */
 	LabelDictionary *dictionary; /* NULL without labels */
 	hash_labels *labels;         /* of all rows; NULL without labels */
-	Spool *spool;
-	const uint8 *pixels; /* rows x size x size x 3 */
+	image_limits limits;         /* for any thread */
+	const uint8 *pictures;       /* one after the other: files, or unpacked to picture_bytes */
+	const uint64 *ends;          /* rows: where each ends */
+	size_t picture_bytes;        /* size x size x 3; a picture of this length is unpacked */
 } DataSet;
 
 /*
  * Reads the job's table: every picture that can be decoded and, where there is a label column, has a label. Others are counted (pictures that cannot be decoded also
- * named) in the job. The pictures are unpacked once, at the network's input size, to a spool. Needs no transaction, and leaves none.
+ * named) in the job. Pictures are kept in spools, as files or unpacked at the network's input size, as option decode says. Needs no transaction, and leaves none.
  */
-extern DataSet *DataSetRead(const image_prep *prep, int64 expected_rows);
+extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int64 expected_rows);
 
-static inline const uint8 *
-DataSetPicture(const DataSet *data, size_t row)
-{
-	return data->pixels + row * (size_t) data->prep.size * data->prep.size * 3;
-}
+/* The longest file that is kept as it is; pictures with longer ones are unpacked. */
+extern int64 DataSetLongestFile(TrainDecode decode, int64 picture_bytes);
+
+/*
+ * *rgb: the picture's picture_bytes pixels, in the spool or decoded to *room, which is the caller's to free and NULL in the first case. Any thread. Errors
+ * as image_load; a picture in the data set has been decoded before, so they mean that memory or time ran out.
+ */
+extern eddh_code DataSetPicture(const DataSet *data, size_t row, const uint8 **rgb, uint8 **room, eddh_error *err);
 
 /* Labels of some rows, renumbered 0..n-1. In the current memory context. */
 extern hash_labels *DataSetLabels(const DataSet *data, size_t n, const uint32 *rows);

@@ -14,6 +14,7 @@
 #include "train/layers.h"
 #include "train/net.h"
 #include "train/options.h"
+#include "train/spool.h"
 #include "train/worker.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -309,7 +310,9 @@ Fingerprint(const Training *t)
 	mix = Mix(mix, t->rows, sizeof(uint32) * (t->n_train + t->n_held));
 	if (data->labels != NULL)
 		mix = Mix(mix, data->labels->bitmap, sizeof(uint64) * data->labels->rows * data->labels->words);
-	return Mix(mix, data->pixels, data->rows * (size_t) data->prep.size * data->prep.size * 3);
+	if (data->rows > 0)
+		mix = Mix(mix, data->pictures, data->ends[data->rows - 1]);
+	return mix;
 }
 
 /* ---- The end ---- */
@@ -464,7 +467,7 @@ TrainRun(void)
 	Net *net;
 
 	Prepare(&t);
-	t.data = DataSetRead(&t.backbone->prep, t.job->total);
+	t.data = DataSetRead(&t.backbone->prep, (TrainDecode) t.options->value[OPTION_DECODE], t.job->total);
 	Split(&t);
 	dim = nn_graph_output_shape(t.graph).count;
 	LayersChoose(&layers, t.graph,

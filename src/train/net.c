@@ -84,8 +84,8 @@ Coin(uint64 seed, int epoch, size_t sample)
 	return (eddh_rng_next(&rng) >> 63) != 0;
 }
 
-static void
-Fetch(void *arg, size_t sample, float *input)
+static eddh_code
+Fetch(void *arg, size_t sample, float *input, eddh_error *err)
 {
 	const Net *net = arg;
 	const NetSource *source = &net->now->source;
@@ -96,38 +96,52 @@ Fetch(void *arg, size_t sample, float *input)
 	else if (source->features != NULL)
 		memcpy(input, source->features + sample * source->dim, source->dim * sizeof(float));
 	else
-		image_normalise(&net->prep, DataSetPicture(source->data, source->rows[sample]), input);
+	{
+		const uint8 *rgb;
+		uint8 *room;
+		eddh_code code = DataSetPicture(source->data, source->rows[sample], &rgb, &room, err);
+
+		if (code != EDDH_OK)
+			return code;
+		image_normalise(&net->prep, rgb, input);
+		free(room);
+	}
+	return EDDH_OK;
 }
 
 /* A random part of the picture, the same whichever thread shows it. */
-static void
-FetchPart(const Net *net, size_t sample, float *input)
+static eddh_code
+FetchPart(const Net *net, size_t sample, float *input, eddh_error *err)
 {
 	const NetSource *source = &net->now->source;
 	double size = net->prep.size, side;
 	float left, top;
+	const uint8 *rgb;
+	uint8 *room;
 	eddh_rng rng;
+	eddh_code code = DataSetPicture(source->data, source->rows[sample], &rgb, &room, err);
 
+	if (code != EDDH_OK)
+		return code;
 	eddh_rng_seed_stream(&rng, net->seed ^ CROP_STREAM, ((uint64) net->epoch << 32) ^ sample);
 	side = size * (1 - net->crop * eddh_rng_uniform(&rng));
 	left = (float) ((size - side) * eddh_rng_uniform(&rng));
 	top = (float) ((size - side) * eddh_rng_uniform(&rng));
-	image_normalise_window(&net->prep, DataSetPicture(source->data, source->rows[sample]), left, top, (float) side,
-						   input);
+	image_normalise_window(&net->prep, rgb, left, top, (float) side, input);
+	free(room);
+	return EDDH_OK;
 }
 
-static void
-FetchToTrain(void *arg, size_t sample, float *input)
+static eddh_code
+FetchToTrain(void *arg, size_t sample, float *input, eddh_error *err)
 {
 	const Net *net = arg;
+	bool pictures = net->now->source.features == NULL; /* features have no parts and no mirror image */
+	eddh_code code = pictures && net->crop > 0 ? FetchPart(net, sample, input, err) : Fetch(arg, sample, input, err);
 
-	/* Features have no parts and no mirror image. */
-	if (net->crop > 0 && net->now->source.features == NULL)
-		FetchPart(net, sample, input);
-	else
-		Fetch(arg, sample, input);
-	if (net->flip && net->now->source.features == NULL && Coin(net->seed, net->epoch, sample))
+	if (code == EDDH_OK && pictures && net->flip && Coin(net->seed, net->epoch, sample))
 		Flip(input, net->prep.size);
+	return code;
 }
 
 /* ---- hash_net ---- */
@@ -347,7 +361,12 @@ AllFeatures(void *ctx, float *z, eddh_error *err)
 	if (net->features != NULL)
 		return Pass(net, REPLAY_FEATURES, net->features, sizeof(float) * net->n * net->feature_dim, z, err);
 	for (size_t i = 0; i < net->n; i++)
-		Fetch(net, i, z + i * net->all.source.dim);
+	{
+		eddh_code code = Fetch(net, i, z + i * net->all.source.dim, err);
+
+		if (code != EDDH_OK)
+			return code;
+	}
 	return EDDH_OK;
 }
 

@@ -52,6 +52,8 @@ static const hash_param general[OPTION_COUNT + 1] = {
 	[OPTION_FLIP] = { "flip", 0, 0, 0, "false|true", "show pictures mirrored in half of the epochs" },
 	[OPTION_CROP] = { "crop", 0, 0, 0.75, NULL,
 					  "show a random square part of a picture, stretched, in each epoch: its side is up to this share shorter" },
+	[OPTION_DECODE] = { "decode", DECODE_AUTO, 0, 0, "auto|once|always",
+						"where pictures lie while they are learned from: unpacked in a temporary file, or as the files they are, decoded whenever they are shown; auto: as files where that takes at most half the space; the model is the same" },
 	[OPTION_HOLDOUT] = { "holdout", 0.1, 0, 0.5, NULL,
 						 "share of labelled pictures (1000 at most) kept out of training to measure quality" },
 	[OPTION_SEED] = { "seed", 1, 0, 9007199254740991.0, NULL, "of everything random", .whole = true },

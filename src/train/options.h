@@ -20,6 +20,7 @@ typedef enum TrainOption
 	OPTION_CLIP_NORM,
 	OPTION_FLIP,
 	OPTION_CROP,
+	OPTION_DECODE,
 	OPTION_HOLDOUT,
 	OPTION_SEED,
 	OPTION_THREADS,
@@ -42,6 +43,14 @@ typedef enum TrainHead
 	HEAD_LINEAR,
 	HEAD_ANCHORS
 } TrainHead;
+
+/* Values of OPTION_DECODE. */
+typedef enum TrainDecode
+{
+	DECODE_AUTO,
+	DECODE_ONCE,
+	DECODE_ALWAYS
+} TrainDecode;
 
 typedef struct TrainOptions
 {

@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "model/model.h"
 #include "report.h"
+#include "train/dataset.h"
 #include "train/layers.h"
 #include "train/options.h"
 #include "train/submit.h"
@@ -34,7 +35,9 @@ typedef struct Counts
 {
 	int64 pictures;
 	int64 labelled;
-	int64 bytes; /* of all pictures */
+	int64 bytes;      /* of all pictures */
+	int64 file_bytes; /* of those that a training keeps as files */
+	int64 unpacked;   /* the others */
 	bool several_classes;
 	bool several_labels; /* of some picture */
 	char *common;        /* in an array of labels: one that every picture has; NULL: none */
@@ -84,20 +87,27 @@ CommonLabel(Oid relation, const SubmitColumn *image, const SubmitColumn *label, 
 
 /* Runs as the caller, who thereby shows that he may read the columns. */
 static Counts
-Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
+Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label, int64 longest_file)
 {
 	Counts counts = { 0 };
 	MemoryContext context = CurrentMemoryContext;
 	StringInfoData sql;
-	char *bytes = psprintf("coalesce(pg_catalog.sum(pg_catalog.octet_length(t.%s)), 0)::pg_catalog.int8",
-						   quote_identifier(image->name));
+	char *length = psprintf("pg_catalog.octet_length(t.%s)", quote_identifier(image->name));
+	char *short_enough =
+		psprintf("FILTER (WHERE %s OPERATOR(pg_catalog.<=) " INT64_FORMAT "::pg_catalog.int8)", length, longest_file);
+	char *counted = psprintf("pg_catalog.count(*), coalesce(pg_catalog.sum(%s), 0)::pg_catalog.int8,"
+							 " coalesce(pg_catalog.sum(%s) %s, 0)::pg_catalog.int8,"
+							 " pg_catalog.count(*) OPERATOR(pg_catalog.-) pg_catalog.count(*) %s",
+							 length, length, short_enough, short_enough);
 	bool is_array = label != NULL && OidIsValid(get_element_type(label->type));
+	HeapTuple row;
+	TupleDesc described;
 	bool isnull;
 
 	initStringInfo(&sql);
 	if (label == NULL)
-		appendStringInfo(&sql, "SELECT pg_catalog.count(*), %s FROM %s AS t WHERE t.%s IS NOT NULL", bytes,
-						 SubmitRelationName(relation), quote_identifier(image->name));
+		appendStringInfo(&sql, "SELECT %s FROM %s AS t WHERE t.%s IS NOT NULL", counted, SubmitRelationName(relation),
+						 quote_identifier(image->name));
 	else
 	{
 		const char *column = quote_identifier(label->name);
@@ -110,10 +120,10 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
 
 		appendStringInfo(
 			&sql,
-			"SELECT pg_catalog.count(*), %s, pg_catalog.count(c.least),"
+			"SELECT %s, pg_catalog.count(c.least),"
 			" pg_catalog.min(c.least) OPERATOR(pg_catalog.<>) pg_catalog.max(c.greatest),"
 			" pg_catalog.bool_or(c.least OPERATOR(pg_catalog.<>) c.greatest) FROM %s AS t, LATERAL (SELECT ",
-			bytes, SubmitRelationName(relation));
+			counted, SubmitRelationName(relation));
 		appendStringInfo(&sql, least, column);
 		appendStringInfoString(&sql, " AS least, ");
 		appendStringInfo(&sql, greatest, column);
@@ -123,15 +133,17 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not count the pictures of %s", SubmitRelationName(relation));
-	counts.pictures = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	counts.bytes = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	row = SPI_tuptable->vals[0];
+	described = SPI_tuptable->tupdesc;
+	counts.pictures = DatumGetInt64(SPI_getbinval(row, described, 1, &isnull));
+	counts.bytes = DatumGetInt64(SPI_getbinval(row, described, 2, &isnull));
+	counts.file_bytes = DatumGetInt64(SPI_getbinval(row, described, 3, &isnull));
+	counts.unpacked = DatumGetInt64(SPI_getbinval(row, described, 4, &isnull));
 	if (label != NULL)
 	{
-		counts.labelled = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
-		counts.several_classes =
-			DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &isnull)) && !isnull;
-		counts.several_labels =
-			DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5, &isnull)) && !isnull;
+		counts.labelled = DatumGetInt64(SPI_getbinval(row, described, 5, &isnull));
+		counts.several_classes = DatumGetBool(SPI_getbinval(row, described, 6, &isnull)) && !isnull;
+		counts.several_labels = DatumGetBool(SPI_getbinval(row, described, 7, &isnull)) && !isnull;
 	}
 	if (is_array && counts.several_classes)
 		counts.common = CommonLabel(relation, image, label, counts.labelled, context);
@@ -215,6 +227,12 @@ Duration(double seconds)
 	return psprintf("%.0f h", ceil(seconds / 3600));
 }
 
+static int64
+PictureBytes(const ModelBackbone *backbone)
+{
+	return (int64) backbone->prep.size * backbone->prep.size * 3;
+}
+
 static double
 LearningMemory(const ModelBackbone *backbone, const hash_method *method, const TrainOptions *options)
 {
@@ -235,7 +253,7 @@ LearningMemory(const ModelBackbone *backbone, const hash_method *method, const T
 }
 
 static void
-TellCost(int64 rows, int64 bytes, int bits, const ModelBackbone *backbone, const hash_method *method,
+TellCost(int64 rows, const Counts *counts, int bits, const ModelBackbone *backbone, const hash_method *method,
 		 const TrainOptions *options)
 {
 	bool all = method->needs_net && options->value[OPTION_TRAIN_LAYERS] == TRAIN_ALL;
@@ -243,12 +261,13 @@ TellCost(int64 rows, int64 bytes, int bits, const ModelBackbone *backbone, const
 	bool alone = !method->needs_net || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH || again;
 	double threads = options->value[OPTION_THREADS];
 	double n = (double) rows;
-	double pixels = 3.0 * backbone->prep.size * backbone->prep.size;
+	double share = n / counts->pictures; /* that has a label, where that is asked for */
+	double pixels = PictureBytes(backbone);
 	double features = backbone->features;
 	/* Kernel values lie on disk twice, as they come and conditioned; features of a network that has learned, beside those it had before. */
 	double anchors = alone ? Min(n, TrainOptionsAnchors(options, method)) : 0;
 	double spooled = (backbone->trained || !all ? features : 0) + (again ? features : 0) + 2 * anchors;
-	double disk = n * (pixels + spooled * sizeof(float));
+	double disk = share * (counts->file_bytes + counts->unpacked * pixels) + n * (8 + spooled * sizeof(float));
 	/* Conditioning takes three matrices of anchors x anchors, two of them double. */
 	double memory = 30e6 + 4.0 * (double) backbone->parameters + LearningMemory(backbone, method, options) +
 					n * bits * 16.0 + (all ? n * features * sizeof(float) : 0) + 20 * anchors * anchors;
@@ -257,7 +276,8 @@ TellCost(int64 rows, int64 bytes, int bits, const ModelBackbone *backbone, const
 	double epochs = again ? TrainOptionsHeadEpochs(options, backbone->trained) : options->value[OPTION_EPOCHS];
 	double layer = epochs * bits * 3 * (anchors > 0 ? anchors + (again ? features : 0) : features);
 	double kernel = anchors * (features + 2 * anchors);
-	double seconds = 1 + (double) bytes * SECONDS_A_BYTE +
+	double shown = all ? options->value[OPTION_EPOCHS] : 1;
+	double seconds = 1 + share * (counts->bytes + counts->file_bytes * shown / threads) * SECONDS_A_BYTE +
 					 n * (2e-9 * pixels + (double) backbone->macs * passes / (MACS_A_SECOND * threads)) +
 					 n * (layer + kernel) / MACS_A_SECOND;
 
@@ -326,7 +346,8 @@ eddh_train(PG_FUNCTION_ARGS)
 								   SubmitRelationName(images)),
 							errhint("Name the column that tells what a picture shows, or none.")));
 	}
-	counts = Count(images, &image, label_name != NULL ? &label : NULL);
+	counts = Count(images, &image, label_name != NULL ? &label : NULL,
+				   DataSetLongestFile((TrainDecode) options->value[OPTION_DECODE], PictureBytes(backbone)));
 	CheckCounts(images, &counts, label_name != NULL, method, bits);
 	rows = label_name != NULL ? counts.labelled : counts.pictures;
 	learned = label_name != NULL ? rows - TrainOptionsHeldOut(options, rows, bits) : rows;
@@ -354,6 +375,6 @@ eddh_train(PG_FUNCTION_ARGS)
 				 errhint("Use a backbone that is trained, or a method and train_layers that teach this one.")));
 	/* It takes a look at the whole network. */
 	if (message_level_is_interesting(NOTICE))
-		TellCost(rows, counts.bytes, bits, backbone, method, options);
+		TellCost(rows, &counts, bits, backbone, method, options);
 	PG_RETURN_INT64(job);
 }

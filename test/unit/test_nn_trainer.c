@@ -18,6 +18,7 @@ typedef struct toy
 	double loss;      /* of the last batch, mean */
 	bool poison;      /* hand out a NaN gradient */
 	eddh_code result; /* of the gradient callback */
+	size_t hidden;    /* sample that cannot be read; 0: none */
 	float du[64 * OUTPUTS];
 	float u[64 * OUTPUTS];
 } toy;
@@ -39,10 +40,15 @@ toy_new(uint64_t seed)
 	return t;
 }
 
-static void
-toy_fetch(void *arg, size_t row, float *input)
+static eddh_code
+toy_fetch(void *arg, size_t row, float *input, eddh_error *err)
 {
-	memcpy(input, ((toy *) arg)->x[row], INPUTS * sizeof *input);
+	toy *t = arg;
+
+	if (t->hidden > 0 && row == t->hidden)
+		return eddh_fail(err, EDDH_BAD_DATA, "sample %zu cannot be read", row);
+	memcpy(input, t->x[row], INPUTS * sizeof *input);
+	return EDDH_OK;
 }
 
 static eddh_code
@@ -504,6 +510,7 @@ errors_are_passed_on(void **state)
 	float *before = weights_of(trainer);
 	size_t count = nn_graph_parameters(nn_trainer_graph(trainer));
 	uint32_t rows[9] = { 0, 1, 2, 3, 4, 5, 6, 42, 8 };
+	float out[8 * OUTPUTS];
 	eddh_error err;
 
 	t->result = EDDH_NUMERIC;
@@ -517,6 +524,15 @@ errors_are_passed_on(void **state)
 	t->x[42][5] = NAN;
 	assert_int_equal(nn_trainer_step(trainer, 8, rows, toy_fetch, t, toy_gradient, t, NULL, &err), EDDH_NUMERIC);
 	assert_non_null(strstr(err.message, "42"));
+	/* So is one that cannot be read, whichever thread wants it. */
+	for (int i = 0; i < 2; i++)
+	{
+		t->hidden = i == 0 ? 42 : 1;
+		assert_int_equal(nn_trainer_step(trainer, 8, rows, toy_fetch, t, toy_gradient, t, NULL, &err), EDDH_BAD_DATA);
+		assert_string_equal(err.message, i == 0 ? "sample 42 cannot be read" : "sample 1 cannot be read");
+		assert_int_equal(nn_trainer_outputs(trainer, 8, rows, toy_fetch, t, NULL, out, NULL, &err), EDDH_BAD_DATA);
+	}
+	t->hidden = 0;
 	assert_int_equal(nn_trainer_step(trainer, 9, rows, toy_fetch, t, toy_gradient, t, NULL, &err), EDDH_BAD_ARGUMENT);
 	assert_int_equal(nn_trainer_step(trainer, 0, rows, toy_fetch, t, toy_gradient, t, NULL, &err), EDDH_BAD_ARGUMENT);
 	assert_memory_equal(before, nn_trainer_graph(trainer)->weights, count * sizeof(float));
@@ -572,7 +588,7 @@ outputs_of_any_layer(void **state)
 	arena = aligned_alloc(64, (nn_plan_arena_size(plan) + 63) / 64 * 64);
 	for (size_t i = 0; i < SAMPLES; i++)
 	{
-		toy_fetch(t, rows[i], row);
+		assert_int_equal(toy_fetch(t, rows[i], row, &err), EDDH_OK);
 		assert_int_equal(nn_forward(plan, 1, row, arena, one, NULL, &err), EDDH_OK);
 		check_close("output", "alone and among others", OUTPUTS, one, u + i * OUTPUTS, 1e-5);
 	}

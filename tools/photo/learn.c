@@ -203,12 +203,13 @@ typedef struct lesson
 	uint64_t losses;
 } lesson;
 
-static void
-fetch(void *arg, size_t row, float *input)
+static eddh_code
+fetch(void *arg, size_t row, float *input, eddh_error *err)
 {
 	const lesson *l = arg;
 
 	memcpy(input, l->inputs.bytes + row * l->inputs.row, l->inputs.row);
+	return EDDH_OK;
 }
 
 static float
