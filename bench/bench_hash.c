@@ -59,7 +59,7 @@ measure(size_t rows, int dim)
 	eddh_error err;
 	eddh_rng rng;
 
-	bench_check(hash_labels_create(rows, CLASSES, &labels, &err), &err);
+	bench_check(hash_labels_create(NULL, rows, CLASSES, &labels, &err), &err);
 	fill(rows, dim, labels, z);
 	bench_check(hash_labels_finish(labels, &err), &err);
 	printf("%zu rows, %d features, %d bits\n", rows, dim, BITS);

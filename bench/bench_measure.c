@@ -19,7 +19,7 @@ labels_of(size_t rows, bool several, eddh_rng *rng)
 {
 	hash_labels *labels;
 
-	if (hash_labels_create(rows, CLASSES, &labels, NULL) != EDDH_OK)
+	if (hash_labels_create(NULL, rows, CLASSES, &labels, NULL) != EDDH_OK)
 		exit(1);
 	for (size_t i = 0; i < rows; i++)
 	{

@@ -120,8 +120,8 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 							 problem->labels->single != NULL ? SIZE_MAX : (size_t) problem->values[PARAM_COLUMNS],
 							 problem->seed, &t.pairs, err);
 	t.gamma = problem->values[PARAM_GAMMA] * (double) t.pairs.columns;
-	t.f = hash_alloc(problem->rows, problem->bits, sizeof *t.f);
-	t.v = hash_alloc(problem->rows, problem->bits, sizeof *t.v);
+	t.f = eddh_bulk_alloc(problem->bulk, problem->rows, problem->bits, sizeof *t.f);
+	t.v = eddh_bulk_alloc(problem->bulk, problem->rows, problem->bits, sizeof *t.v);
 	if (code == EDDH_OK && (t.f == NULL || t.v == NULL))
 		code = hash_no_memory(err, "codes");
 	for (int round = 1; code == EDDH_OK && round <= outer; round++)
@@ -131,8 +131,8 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 			code = hash_course_run(&course, hash_round_epochs(problem->epochs, outer, round), err);
 	}
 	hash_pairs_clear(&t.pairs);
-	free(t.f);
-	free(t.v);
+	eddh_bulk_free(problem->bulk, t.f);
+	eddh_bulk_free(problem->bulk, t.v);
 	return code;
 }
 

@@ -53,8 +53,8 @@ median_square(const hash_anchors *anchors, eddh_rng *rng, double *out, eddh_erro
 }
 
 eddh_code
-hash_anchors_draw(size_t rows, int dim, const float *features, int count, double width, uint64_t seed,
-				  hash_anchors *out, eddh_error *err)
+hash_anchors_draw(const eddh_bulk *bulk, size_t rows, int dim, const float *features, int count, double width,
+				  uint64_t seed, hash_anchors *out, eddh_error *err)
 {
 	uint32_t *order;
 	size_t d = dim;
@@ -68,10 +68,10 @@ hash_anchors_draw(size_t rows, int dim, const float *features, int count, double
 	out->dim = dim;
 	out->count = (size_t) count > rows ? (int) rows : count;
 	out->rows = hash_alloc(out->count, d, sizeof *out->rows);
-	order = hash_alloc(rows, 1, sizeof *order);
+	order = eddh_bulk_alloc(bulk, rows, 1, sizeof *order);
 	if (out->rows == NULL || order == NULL)
 	{
-		free(order);
+		eddh_bulk_free(bulk, order);
 		hash_anchors_clear(out);
 		return hash_no_memory(err, "anchors");
 	}
@@ -81,7 +81,7 @@ hash_anchors_draw(size_t rows, int dim, const float *features, int count, double
 	eddh_rng_shuffle(&rng, rows, order);
 	for (int i = 0; i < out->count; i++)
 		memcpy(out->rows + i * d, features + order[i] * d, d * sizeof *out->rows);
-	free(order);
+	eddh_bulk_free(bulk, order);
 	code = median_square(out, &rng, &square, err);
 	if (code == EDDH_OK && !(square > 0))
 		code = eddh_fail(err, EDDH_NUMERIC, "most anchors are equal");

@@ -52,7 +52,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	hash_progress(problem, "train", 0, 1);
 	code = hash_ridge_create(problem->rows, in.dim, in.z, labels,
 							 hash_ridge_share(problem, problem->values[PARAM_RIDGE], 0.1), problem->stop, &ridge, err);
-	target = hash_alloc(problem->rows, classes, sizeof *target);
+	target = eddh_bulk_alloc(problem->bulk, problem->rows, classes, sizeof *target);
 	if (code == EDDH_OK && target == NULL)
 		code = hash_no_memory(err, "a classifier");
 	for (size_t i = 0; code == EDDH_OK && i < problem->rows; i++)
@@ -75,7 +75,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	if (code == EDDH_OK)
 		hash_progress(problem, "train", 1, 1);
 	hash_ridge_clear(&ridge);
-	free(target);
+	eddh_bulk_free(problem->bulk, target);
 	return code;
 }
 

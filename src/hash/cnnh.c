@@ -140,8 +140,8 @@ all_targets(training *t, eddh_error *err)
 	double *factor = hash_alloc(k, k, sizeof *factor), fit[HASH_BITS_MAX], trace = 0;
 	eddh_code code;
 
-	t->x = hash_alloc(problem->rows, k, sizeof *t->x);
-	t->b = hash_alloc(problem->rows, k, sizeof *t->b);
+	t->x = eddh_bulk_alloc(problem->bulk, problem->rows, k, sizeof *t->x);
+	t->b = eddh_bulk_alloc(problem->bulk, problem->rows, k, sizeof *t->b);
 	if (factor == NULL || t->x == NULL || t->b == NULL)
 	{
 		free(factor);
@@ -214,8 +214,8 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 		code = hash_course_run(&course, problem->epochs, err);
 	hash_pairs_clear(&t.pairs);
 	free(t.h);
-	free(t.x);
-	free(t.b);
+	eddh_bulk_free(problem->bulk, t.x);
+	eddh_bulk_free(problem->bulk, t.b);
 	return code;
 }
 

@@ -102,7 +102,7 @@ discrete_step(training *t, eddh_error *err)
 	double *gram = hash_alloc(k, k, sizeof *gram), *pull = hash_alloc(m, k, sizeof *pull);
 	double *residual = hash_alloc(m, m, sizeof *residual);
 	int8_t *b = hash_alloc(m, k, 1);
-	bool *is_column = hash_alloc(rows, 1, sizeof *is_column);
+	bool *is_column = eddh_bulk_alloc(t->problem->bulk, rows, 1, sizeof *is_column);
 	eddh_code code = EDDH_OK;
 
 	if (gram == NULL || pull == NULL || residual == NULL || b == NULL || is_column == NULL)
@@ -143,7 +143,7 @@ discrete_step(training *t, eddh_error *err)
 	free(pull);
 	free(residual);
 	free(b);
-	free(is_column);
+	eddh_bulk_free(t->problem->bulk, is_column);
 	return code;
 }
 
@@ -203,13 +203,13 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	memset(head, 0, sizeof *head);
 	if (code != EDDH_OK)
 		return code;
-	t.f = hash_alloc(problem->rows, problem->bits, sizeof *t.f);
+	t.f = eddh_bulk_alloc(problem->bulk, problem->rows, problem->bits, sizeof *t.f);
 	if (t.f == NULL)
 		code = hash_no_memory(err, "codes");
 	for (int round = 1; code == EDDH_OK && round <= outer; round++)
 		code = run_round(&t, &course, round, hash_round_epochs(problem->epochs, outer, round), err);
 	hash_pairs_clear(&t.pairs);
-	free(t.f);
+	eddh_bulk_free(problem->bulk, t.f);
 	return code;
 }
 

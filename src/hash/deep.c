@@ -48,7 +48,7 @@ calibrate(hash_course *course, eddh_error *err)
 {
 	const hash_problem *problem = course->problem;
 	size_t k = problem->bits, labelled = 0, at = 0;
-	float *u = hash_alloc(problem->rows, k, sizeof *u), *some = hash_alloc(SAMPLE, k, sizeof *some);
+	float *u = eddh_bulk_alloc(problem->bulk, problem->rows, k, sizeof *u), *some = hash_alloc(SAMPLE, k, sizeof *some);
 	uint32_t rows[SAMPLE];
 	int n = 0;
 	eddh_code code = u == NULL || some == NULL ? hash_no_memory(err, "outputs of the network")
@@ -73,7 +73,7 @@ calibrate(hash_course *course, eddh_error *err)
 	}
 	if (code == EDDH_OK)
 		code = calibrate_batch(course, n, rows, some, err);
-	free(u);
+	eddh_bulk_free(problem->bulk, u);
 	free(some);
 	return code;
 }

@@ -221,7 +221,7 @@ warm_up(training *t, eddh_error *err)
 		code = run_epoch(t, "warm-up", hash_class_codes_gradient, &regression, err);
 	if (code != EDDH_OK)
 		return code;
-	t->own_features = hash_alloc(problem->rows, problem->dim, sizeof *t->own_features);
+	t->own_features = eddh_bulk_alloc(problem->bulk, problem->rows, problem->dim, sizeof *t->own_features);
 	if (t->own_features == NULL)
 		return hash_no_memory(err, "features");
 	t->features = t->own_features;
@@ -251,7 +251,10 @@ draw_similarity(training *t, int round, eddh_error *err)
 	if (code == EDDH_OK && t->eddh != NULL)
 		code = hash_eddh_new_similarity(t->eddh, drawn, err);
 	if (code != EDDH_OK)
+	{
+		hash_similarity_free(drawn);
 		return code;
+	}
 	hash_similarity_free(t->similarity);
 	t->similarity = drawn;
 	return EDDH_OK;
@@ -470,7 +473,7 @@ run(training *t, eddh_error *err)
 	if (code == EDDH_OK && t->variant != HASH_EDDH_H1)
 	{
 		/* M is all that h0 and h2 want of the features. */
-		free(t->own_features);
+		eddh_bulk_free(problem->bulk, t->own_features);
 		t->own_features = NULL;
 	}
 	for (int round = 1; code == EDDH_OK && round <= t->outer; round++)
@@ -489,7 +492,7 @@ train(const hash_problem *problem, hash_head *linear, eddh_error *err)
 		code = run(&t, err);
 	hash_eddh_free(t.eddh);
 	hash_similarity_free(t.similarity);
-	free(t.own_features);
+	eddh_bulk_free(problem->bulk, t.own_features);
 	free(t.codes);
 	return code;
 }

@@ -183,12 +183,14 @@ start_p(hash_eddh *e)
 static eddh_code
 allocate_columns(hash_eddh *e, eddh_error *err)
 {
+	const eddh_bulk *bulk = e->labels->bulk;
+
 	if (e->variant != HASH_EDDH_H1)
 		return EDDH_OK;
-	free(e->p);
-	free(e->s_f);
-	e->p = hash_alloc(e->similarity->columns, e->k, sizeof *e->p);
-	e->s_f = hash_alloc(e->similarity->columns, e->k, sizeof *e->s_f);
+	eddh_bulk_free(bulk, e->p);
+	eddh_bulk_free(bulk, e->s_f);
+	e->p = eddh_bulk_alloc(bulk, e->similarity->columns, e->k, sizeof *e->p);
+	e->s_f = eddh_bulk_alloc(bulk, e->similarity->columns, e->k, sizeof *e->s_f);
 	if (e->p == NULL || e->s_f == NULL)
 		return hash_no_memory(err, "the discrete steps");
 	return EDDH_OK;
@@ -197,12 +199,13 @@ allocate_columns(hash_eddh *e, eddh_error *err)
 static eddh_code
 allocate(hash_eddh *e, eddh_error *err)
 {
+	const eddh_bulk *bulk = e->labels->bulk;
 	size_t rows = e->labels->rows, k = e->k, classes = e->classes;
 	size_t widest = k > classes ? k : classes;
 	bool failed;
 
-	e->f = hash_alloc(rows, k, sizeof *e->f);
-	e->b = hash_alloc(rows, k, sizeof *e->b);
+	e->f = eddh_bulk_alloc(bulk, rows, k, sizeof *e->f);
+	e->b = eddh_bulk_alloc(bulk, rows, k, sizeof *e->b);
 	e->a = hash_alloc(classes, k, sizeof *e->a);
 	e->g = hash_alloc(classes, classes, sizeof *e->g);
 	e->g_factor = hash_alloc(classes, classes, sizeof *e->g_factor);
@@ -213,12 +216,12 @@ allocate(hash_eddh *e, eddh_error *err)
 	if (e->variant == HASH_EDDH_H1)
 	{
 		e->g_weight = hash_alloc(classes, classes, sizeof *e->g_weight);
-		e->r = hash_alloc(rows, k, sizeof *e->r);
+		e->r = eddh_bulk_alloc(bulk, rows, k, sizeof *e->r);
 		failed = failed || e->g_weight == NULL || e->r == NULL;
 	}
 	if (e->variant == HASH_EDDH_H2)
 	{
-		e->p = hash_alloc(rows, k, sizeof *e->p);
+		e->p = eddh_bulk_alloc(bulk, rows, k, sizeof *e->p);
 		failed = failed || e->p == NULL;
 	}
 	return failed ? hash_no_memory(err, "the discrete steps") : EDDH_OK;
@@ -268,18 +271,21 @@ hash_eddh_create(hash_eddh_variant variant, int k, const hash_labels *labels, ha
 void
 hash_eddh_free(hash_eddh *e)
 {
+	const eddh_bulk *bulk;
+
 	if (e == NULL)
 		return;
-	free(e->f);
-	free(e->b);
+	bulk = e->labels->bulk;
+	eddh_bulk_free(bulk, e->f);
+	eddh_bulk_free(bulk, e->b);
 	free(e->a);
-	free(e->p);
+	eddh_bulk_free(bulk, e->p);
 	free(e->g);
 	free(e->g_factor);
 	free(e->g_weight);
-	free(e->s_f);
+	eddh_bulk_free(bulk, e->s_f);
 	free(e->q);
-	free(e->r);
+	eddh_bulk_free(bulk, e->r);
 	free(e->work);
 	free(e);
 }

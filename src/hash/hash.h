@@ -7,6 +7,7 @@
 #ifndef EDDH_HASH_H
 #define EDDH_HASH_H
 
+#include "common/bulk.h"
 #include "common/random.h"
 #include "common/result.h"
 #include "nn/nn.h"
@@ -21,13 +22,15 @@ typedef struct hash_labels
 {
 	size_t rows;
 	int classes;
-	int words;        /* of 64 bits in a row's bitmap */
-	uint64_t *bitmap; /* rows x words */
-	int32_t *single;  /* rows: the class of a row with exactly one, -1 without; NULL if any row has several */
+	int words;             /* of 64 bits in a row's bitmap */
+	uint64_t *bitmap;      /* rows x words */
+	int32_t *single;       /* rows: the class of a row with exactly one, -1 without; NULL if any row has several */
+	const eddh_bulk *bulk; /* of its arrays, and of what is computed from them that is as long; NULL: the heap */
 } hash_labels;
 
-/* Zeroed bitmaps; set bits with hash_labels_add, then hash_labels_finish fills single. */
-extern eddh_code hash_labels_create(size_t rows, int classes, hash_labels **out, eddh_error *err);
+/* Zeroed bitmaps; set bits with hash_labels_add, then hash_labels_finish fills single. bulk (may be NULL) must outlive the labels. */
+extern eddh_code hash_labels_create(const eddh_bulk *bulk, size_t rows, int classes, hash_labels **out,
+									eddh_error *err);
 extern void hash_labels_add(hash_labels *labels, size_t row, int label);
 extern eddh_code hash_labels_finish(hash_labels *labels, eddh_error *err);
 extern void hash_labels_free(hash_labels *labels);
@@ -88,6 +91,7 @@ typedef struct hash_problem
 	int epochs;           /* passes over the data in all, for methods with a net */
 	const double *values; /* one a parameter of the method, in table order */
 	const eddh_stop *stop;
+	const eddh_bulk *bulk; /* arrays as long as rows; NULL: the heap */
 	/*
 	 * May be NULL. measure by epoch: "loss". By round of EDDH: "objective" (J / (n^2 k^2)), "saturated" (share of |F| > 0.99), "balance" (mean over bits
 	 * of |mean of sgn(F)|; 0 is best), "disagree" (share of sgn(F) != B). By iteration of ITQ: "quantisation" (mean squared error). step counts from 1.
@@ -131,10 +135,10 @@ typedef struct hash_anchors
 
 /*
  * count rows of the features at random (all where there are fewer), gamma = 1 / (2 (width x median distance of two anchors)^2).
- * EDDH_NUMERIC: the anchors are all equal, or not finite.
+ * EDDH_NUMERIC: the anchors are all equal, or not finite. bulk may be NULL.
  */
-extern eddh_code hash_anchors_draw(size_t rows, int dim, const float *features, int count, double width, uint64_t seed,
-								   hash_anchors *out, eddh_error *err);
+extern eddh_code hash_anchors_draw(const eddh_bulk *bulk, size_t rows, int dim, const float *features, int count,
+								   double width, uint64_t seed, hash_anchors *out, eddh_error *err);
 extern void hash_anchors_clear(hash_anchors *anchors);
 
 /* mean (dim) of rows x, and the mean square of a number about it. EDDH_NUMERIC: a row is not finite. */

@@ -156,7 +156,7 @@ train(const hash_problem *problem, hash_head *linear, eddh_error *err)
 	if (code == EDDH_OK)
 	{
 		rotation = hash_alloc(k, k, sizeof *rotation);
-		v = hash_alloc(problem->rows, k, sizeof *v);
+		v = eddh_bulk_alloc(problem->bulk, problem->rows, k, sizeof *v);
 		if (rotation == NULL || v == NULL)
 			code = hash_no_memory(err, "projections of the features");
 	}
@@ -179,7 +179,7 @@ train(const hash_problem *problem, hash_head *linear, eddh_error *err)
 	hash_head_clear(&projection);
 	hash_components_clear(&c);
 	free(rotation);
-	free(v);
+	eddh_bulk_free(problem->bulk, v);
 	return code;
 }
 

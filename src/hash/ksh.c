@@ -313,7 +313,7 @@ prepare(training *t, const hash_inputs *in, eddh_error *err)
 	const hash_problem *problem = t->problem;
 	const hash_labels *labels = problem->labels;
 	size_t d = in->dim, want = (size_t) problem->values[PARAM_ROWS], found = 0;
-	uint32_t *order = hash_alloc(problem->rows, 1, sizeof *order);
+	uint32_t *order = eddh_bulk_alloc(problem->bulk, problem->rows, 1, sizeof *order);
 	float *gram = NULL;
 	double trace = 0;
 	eddh_rng rng;
@@ -338,7 +338,7 @@ prepare(training *t, const hash_inputs *in, eddh_error *err)
 	gram = hash_alloc(d, d, sizeof *gram);
 	if (t->k == NULL || t->mean == NULL || t->factor == NULL || t->u == NULL || t->vector == NULL || gram == NULL)
 	{
-		free(order);
+		eddh_bulk_free(problem->bulk, order);
 		free(gram);
 		return hash_no_memory(err, "similarities of rows");
 	}
@@ -366,7 +366,7 @@ prepare(training *t, const hash_inputs *in, eddh_error *err)
 		code = hash_cholesky(d, t->factor, err);
 	if (code == EDDH_OK)
 		code = hash_ksh_residual_create(labels, t->rows, order, problem->bits, &t->r, err);
-	free(order);
+	eddh_bulk_free(problem->bulk, order);
 	return code == EDDH_OK ? prepare_start(t, err) : code;
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 eddh_code
-hash_labels_create(size_t rows, int classes, hash_labels **out, eddh_error *err)
+hash_labels_create(const eddh_bulk *bulk, size_t rows, int classes, hash_labels **out, eddh_error *err)
 {
 	hash_labels *labels;
 
@@ -14,10 +14,11 @@ hash_labels_create(size_t rows, int classes, hash_labels **out, eddh_error *err)
 	labels = calloc(1, sizeof *labels);
 	if (labels == NULL)
 		return hash_no_memory(err, "labels");
+	labels->bulk = bulk;
 	labels->rows = rows;
 	labels->classes = classes;
 	labels->words = (int) (((size_t) classes + 63) / 64);
-	labels->bitmap = hash_alloc(rows, labels->words, sizeof *labels->bitmap);
+	labels->bitmap = eddh_bulk_alloc(labels->bulk, rows, labels->words, sizeof *labels->bitmap);
 	if (labels->bitmap == NULL)
 	{
 		hash_labels_free(labels);
@@ -36,8 +37,8 @@ hash_labels_add(hash_labels *labels, size_t row, int label)
 eddh_code
 hash_labels_finish(hash_labels *labels, eddh_error *err)
 {
-	free(labels->single);
-	labels->single = hash_alloc(labels->rows, 1, sizeof *labels->single);
+	eddh_bulk_free(labels->bulk, labels->single);
+	labels->single = eddh_bulk_alloc(labels->bulk, labels->rows, 1, sizeof *labels->single);
 	if (labels->single == NULL)
 		return hash_no_memory(err, "labels");
 	for (size_t i = 0; i < labels->rows; i++)
@@ -46,7 +47,7 @@ hash_labels_finish(hash_labels *labels, eddh_error *err)
 
 		if (first >= 0 && hash_labels_next(labels, i, first + 1) >= 0)
 		{
-			free(labels->single);
+			eddh_bulk_free(labels->bulk, labels->single);
 			labels->single = NULL;
 			return EDDH_OK;
 		}
@@ -60,8 +61,8 @@ hash_labels_free(hash_labels *labels)
 {
 	if (labels == NULL)
 		return;
-	free(labels->bitmap);
-	free(labels->single);
+	eddh_bulk_free(labels->bulk, labels->bitmap);
+	eddh_bulk_free(labels->bulk, labels->single);
 	free(labels);
 }
 

@@ -41,7 +41,9 @@ typedef struct scan
 static void
 scan_free(scan *s)
 {
-	free(s->sorted);
+	const eddh_bulk *bulk = s->ranking->database_labels->bulk;
+
+	eddh_bulk_free(bulk, s->sorted);
 	free(s->start);
 	free(s->distance);
 	free(s->lanes);
@@ -49,7 +51,7 @@ scan_free(scan *s)
 	free(s->relevant);
 	free(s->gain);
 	free(s->none);
-	free(s->labels);
+	eddh_bulk_free(bulk, s->labels);
 	free(s->distinct);
 }
 
@@ -61,7 +63,7 @@ group_by_class(scan *s)
 	size_t database = s->ranking->database, classes = labels->classes;
 	size_t *at;
 
-	s->sorted = hash_alloc(database, s->len, 1);
+	s->sorted = eddh_bulk_alloc(labels->bulk, database, s->len, 1);
 	s->start = hash_alloc(classes + 2, 1, sizeof *s->start);
 	at = hash_alloc(classes + 1, 1, sizeof *at);
 	if (s->sorted == NULL || s->start == NULL || at == NULL)
@@ -99,7 +101,7 @@ count_labels(scan *s)
 	const hash_labels *labels = s->ranking->database_labels;
 
 	s->none = hash_alloc(labels->words, 1, sizeof *s->none);
-	s->labels = hash_alloc(labels->rows, 1, sizeof *s->labels);
+	s->labels = eddh_bulk_alloc(labels->bulk, labels->rows, 1, sizeof *s->labels);
 	s->distinct = hash_alloc(CHUNK, 1, sizeof *s->distinct);
 	if (s->none == NULL || s->labels == NULL || s->distinct == NULL)
 		return false;
@@ -318,22 +320,22 @@ typedef struct tables
 } tables;
 
 static void
-tables_free(tables *t)
+tables_free(const eddh_bulk *bulk, tables *t)
 {
-	free(t->harmonic);
-	free(t->log_factorial);
-	free(t->discount);
+	eddh_bulk_free(bulk, t->harmonic);
+	eddh_bulk_free(bulk, t->log_factorial);
+	eddh_bulk_free(bulk, t->discount);
 }
 
 static eddh_code
-tables_fill(size_t n, tables *t, eddh_error *err)
+tables_fill(const eddh_bulk *bulk, size_t n, tables *t, eddh_error *err)
 {
-	t->harmonic = hash_alloc(n + 1, 1, sizeof *t->harmonic);
-	t->log_factorial = hash_alloc(n + 1, 1, sizeof *t->log_factorial);
-	t->discount = hash_alloc(n + 1, 1, sizeof *t->discount);
+	t->harmonic = eddh_bulk_alloc(bulk, n + 1, 1, sizeof *t->harmonic);
+	t->log_factorial = eddh_bulk_alloc(bulk, n + 1, 1, sizeof *t->log_factorial);
+	t->discount = eddh_bulk_alloc(bulk, n + 1, 1, sizeof *t->discount);
 	if (t->harmonic == NULL || t->log_factorial == NULL || t->discount == NULL)
 	{
-		tables_free(t);
+		tables_free(bulk, t);
 		return hash_no_memory(err, "measuring");
 	}
 	for (size_t i = 1; i <= n; i++)
@@ -437,7 +439,7 @@ hash_measure(const hash_ranking *ranking, hash_quality *out, eddh_error *err)
 	memset(out, 0, sizeof *out);
 	if (code != EDDH_OK)
 		return code;
-	code = tables_fill(ranking->database, &t, err);
+	code = tables_fill(ranking->database_labels->bulk, ranking->database, &t, err);
 	if (code != EDDH_OK)
 	{
 		scan_free(&s);
@@ -477,7 +479,7 @@ hash_measure(const hash_ranking *ranking, hash_quality *out, eddh_error *err)
 		if (*sums[i] > 1) /* by rounding */
 			*sums[i] = 1;
 	}
-	tables_free(&t);
+	tables_free(ranking->database_labels->bulk, &t);
 	scan_free(&s);
 	return code;
 }

@@ -41,7 +41,7 @@ hash_pairs_create(const hash_labels *labels, int bits, size_t most, uint64_t see
 	eddh_rng rng;
 
 	memset(out, 0, sizeof *out);
-	p.column = hash_alloc(labels->rows, 1, sizeof *p.column);
+	p.column = eddh_bulk_alloc(labels->bulk, labels->rows, 1, sizeof *p.column);
 	p.total = hash_alloc(k, 1, sizeof *p.total);
 	p.gram = hash_alloc(k, k, sizeof *p.gram);
 	if (labels->single != NULL)
@@ -72,7 +72,8 @@ hash_pairs_create(const hash_labels *labels, int bits, size_t most, uint64_t see
 void
 hash_pairs_clear(hash_pairs *p)
 {
-	free(p->column);
+	if (p->column != NULL) /* else there may be no labels */
+		eddh_bulk_free(p->labels->bulk, p->column);
 	free(p->class_sum);
 	free(p->total);
 	free(p->gram);

@@ -9,15 +9,14 @@
 
 /* ---- Memory ---- */
 
-/* Zeroed a x b elements; NULL if there is no memory or the size overflows. At least one byte, so that NULL always means failure. */
+/*
+ * Zeroed a x b elements; NULL if there is no memory or the size overflows. At least one byte, so that NULL always means failure. What is as long as the table comes
+ * from eddh_bulk_alloc instead.
+ */
 static inline void *
 hash_alloc(size_t a, size_t b, size_t size)
 {
-	size_t count, bytes;
-
-	if (!eddh_size_mul(a, b, &count) || !eddh_size_mul(count, size, &bytes))
-		return NULL;
-	return calloc(bytes > 0 ? bytes : 1, 1);
+	return eddh_bulk_alloc(NULL, a, b, size);
 }
 
 static inline eddh_code

@@ -211,9 +211,9 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	t.lambda = hash_sdh_lambda(problem->labels, problem->values[PARAM_LAMBDA]);
 	hash_progress(problem, "regression", 0, 1);
 	code = hash_ridge_create(problem->rows, in.dim, in.z, problem->labels, ridge, problem->stop, &t.ridge, err);
-	t.b = hash_alloc(entries, 1, sizeof *t.b);
-	t.target = hash_alloc(entries, 1, sizeof *t.target);
-	t.phi = hash_alloc(entries, 1, sizeof *t.phi);
+	t.b = eddh_bulk_alloc(problem->bulk, entries, 1, sizeof *t.b);
+	t.target = eddh_bulk_alloc(problem->bulk, entries, 1, sizeof *t.target);
+	t.phi = eddh_bulk_alloc(problem->bulk, entries, 1, sizeof *t.phi);
 	t.w = hash_alloc(problem->bits, problem->labels->classes, sizeof *t.w);
 	if (code == EDDH_OK && (t.b == NULL || t.target == NULL || t.phi == NULL || t.w == NULL))
 		code = hash_no_memory(err, "codes");
@@ -227,9 +227,9 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	if (code != EDDH_OK)
 		hash_head_clear(head);
 	hash_ridge_clear(&t.ridge);
-	free(t.b);
-	free(t.target);
-	free(t.phi);
+	eddh_bulk_free(problem->bulk, t.b);
+	eddh_bulk_free(problem->bulk, t.target);
+	eddh_bulk_free(problem->bulk, t.phi);
 	free(t.w);
 	return code;
 }

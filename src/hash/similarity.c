@@ -24,7 +24,7 @@ struct hash_similarity_private
 	size_t tile_rows;
 	float *column_features; /* columns x dim, of length one */
 	float *row_features;    /* tile_rows x dim */
-	float *tile;            /* tile_rows x columns */
+	float *tile;            /* tile_rows x columns; hot, so on the heap like sign and threshold, however many columns */
 	float *sign;            /* columns: +1 where the row shares a label, else -1 */
 	float *threshold;       /* columns: log alpha' or log beta' */
 	uint32_t *position;     /* rows: its column + 1, or 0 */
@@ -400,8 +400,8 @@ choose_columns(hash_similarity *s, eddh_error *err)
 	struct hash_similarity_private *p = s->private;
 	const hash_labels *labels = p->labels;
 	size_t *frequency = hash_alloc(labels->classes, 2, sizeof *frequency);
-	int32_t *stratum = hash_alloc(s->rows, 1, sizeof *stratum);
-	uint32_t *members = hash_alloc(s->rows, 1, sizeof *members);
+	int32_t *stratum = eddh_bulk_alloc(s->bulk, s->rows, 1, sizeof *stratum);
+	uint32_t *members = eddh_bulk_alloc(s->bulk, s->rows, 1, sizeof *members);
 	size_t *sizes, *starts = hash_alloc((size_t) labels->classes + 1, 1, sizeof *starts);
 	size_t sample = p->options.sample;
 	eddh_rng rng;
@@ -409,8 +409,8 @@ choose_columns(hash_similarity *s, eddh_error *err)
 	if (frequency == NULL || stratum == NULL || members == NULL || starts == NULL)
 	{
 		free(frequency);
-		free(stratum);
-		free(members);
+		eddh_bulk_free(s->bulk, stratum);
+		eddh_bulk_free(s->bulk, members);
 		free(starts);
 		return hash_no_memory(err, "similarities");
 	}
@@ -451,8 +451,8 @@ choose_columns(hash_similarity *s, eddh_error *err)
 		p->run_count++;
 	}
 	free(frequency);
-	free(stratum);
-	free(members);
+	eddh_bulk_free(s->bulk, stratum);
+	eddh_bulk_free(s->bulk, members);
 	free(starts);
 	return EDDH_OK;
 }
@@ -463,13 +463,14 @@ static eddh_code
 allocate(hash_similarity *s, int dim, eddh_error *err)
 {
 	struct hash_similarity_private *p = s->private;
+	const eddh_bulk *bulk = s->bulk;
 	int classes = p->labels->classes;
 	eddh_code code;
 
-	s->column = hash_alloc(s->active, 1, sizeof *s->column);
-	s->weight = hash_alloc(s->active, 1, sizeof *s->weight);
-	s->class_sums = hash_alloc(s->rows, classes, sizeof *s->class_sums);
-	p->position = hash_alloc(s->rows, 1, sizeof *p->position);
+	s->column = eddh_bulk_alloc(bulk, s->active, 1, sizeof *s->column);
+	s->weight = eddh_bulk_alloc(bulk, s->active, 1, sizeof *s->weight);
+	s->class_sums = eddh_bulk_alloc(bulk, s->rows, classes, sizeof *s->class_sums);
+	p->position = eddh_bulk_alloc(bulk, s->rows, 1, sizeof *p->position);
 	p->runs = hash_alloc(classes, 1, sizeof *p->runs);
 	p->class_size = hash_alloc(classes, 2, sizeof *p->class_size);
 	if (s->column == NULL || s->weight == NULL || s->class_sums == NULL || p->position == NULL || p->runs == NULL ||
@@ -480,7 +481,7 @@ allocate(hash_similarity *s, int dim, eddh_error *err)
 		return code;
 	p->tile_rows = TILE_FLOATS / s->columns;
 	p->tile_rows = p->tile_rows < 16 ? 16 : p->tile_rows > 512 ? 512 : p->tile_rows;
-	p->column_features = hash_alloc(s->columns, dim, sizeof *p->column_features);
+	p->column_features = eddh_bulk_alloc(bulk, s->columns, dim, sizeof *p->column_features);
 	p->row_features = hash_alloc(p->tile_rows, dim, sizeof *p->row_features);
 	p->tile = hash_alloc(p->tile_rows, s->columns, sizeof *p->tile);
 	p->sign = hash_alloc(s->columns, 1, sizeof *p->sign);
@@ -490,7 +491,7 @@ allocate(hash_similarity *s, int dim, eddh_error *err)
 		return hash_no_memory(err, "similarities");
 	if (p->options.balance == HASH_BALANCE_CENTER)
 	{
-		p->row_means = hash_alloc(s->rows, 1, sizeof *p->row_means);
+		p->row_means = eddh_bulk_alloc(bulk, s->rows, 1, sizeof *p->row_means);
 		if (p->row_means == NULL)
 			return hash_no_memory(err, "similarities");
 	}
@@ -502,22 +503,23 @@ static eddh_code
 sum_all(hash_similarity *s, const eddh_stop *stop, eddh_error *err)
 {
 	struct hash_similarity_private *p = s->private;
+	const eddh_bulk *bulk = s->bulk;
 	bool runs = p->labels->single != NULL;
 	totals sums = { 0 };
 	uint8_t *kept = NULL;
 
 	if (p->options.keep)
 	{
-		kept = hash_alloc(s->rows, s->columns, sizeof *kept);
+		kept = eddh_bulk_alloc(bulk, s->rows, s->columns, sizeof *kept);
 		if (kept == NULL)
 			return hash_no_memory(err, "kept similarities");
 	}
 	if (!runs)
 	{
-		sums.negatives = hash_alloc(s->rows, p->labels->classes, sizeof *sums.negatives);
+		sums.negatives = eddh_bulk_alloc(bulk, s->rows, p->labels->classes, sizeof *sums.negatives);
 		if (sums.negatives == NULL)
 		{
-			free(kept);
+			eddh_bulk_free(bulk, kept);
 			return hash_no_memory(err, "similarities");
 		}
 	}
@@ -527,8 +529,8 @@ sum_all(hash_similarity *s, const eddh_stop *stop, eddh_error *err)
 
 		if (eddh_stopped(stop))
 		{
-			free(kept);
-			free(sums.negatives);
+			eddh_bulk_free(bulk, kept);
+			eddh_bulk_free(bulk, sums.negatives);
 			return eddh_fail(err, EDDH_STOPPED, "stopped");
 		}
 		raw_tile(s, first, count, p->tile);
@@ -547,7 +549,7 @@ sum_all(hash_similarity *s, const eddh_stop *stop, eddh_error *err)
 		}
 	}
 	balance_sums(s, &sums);
-	free(sums.negatives);
+	eddh_bulk_free(bulk, sums.negatives);
 	p->kept = kept;
 	return EDDH_OK;
 }
@@ -569,6 +571,7 @@ hash_similarity_create(size_t rows, int dim, const float *features, const hash_l
 		return hash_no_memory(err, "similarities");
 	}
 	s->rows = rows;
+	s->bulk = labels->bulk;
 	s->private = p;
 	p->dim = dim;
 	p->features = features;
@@ -601,22 +604,24 @@ void
 hash_similarity_free(hash_similarity *similarity)
 {
 	struct hash_similarity_private *p;
+	const eddh_bulk *bulk;
 
 	if (similarity == NULL)
 		return;
 	p = similarity->private;
-	free(similarity->column);
-	free(similarity->weight);
-	free(similarity->class_sums);
-	free(p->column_features);
+	bulk = similarity->bulk;
+	eddh_bulk_free(bulk, similarity->column);
+	eddh_bulk_free(bulk, similarity->weight);
+	eddh_bulk_free(bulk, similarity->class_sums);
+	eddh_bulk_free(bulk, p->column_features);
 	free(p->row_features);
 	free(p->tile);
 	free(p->sign);
 	free(p->threshold);
-	free(p->position);
+	eddh_bulk_free(bulk, p->position);
 	free(p->runs);
-	free(p->kept);
-	free(p->row_means);
+	eddh_bulk_free(bulk, p->kept);
+	eddh_bulk_free(bulk, p->row_means);
 	free(p->class_size);
 	free(p);
 	free(similarity);

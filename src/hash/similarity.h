@@ -36,7 +36,8 @@ typedef struct hash_similarity_options
 
 typedef struct hash_similarity
 {
-	size_t rows, active; /* rows with a label */
+	size_t rows, active;   /* rows with a label */
+	const eddh_bulk *bulk; /* the labels': of what is as long as rows, or as columns, which may be all rows */
 	size_t columns;
 	uint32_t *column; /* columns: which row it is */
 	double *weight;   /* columns */

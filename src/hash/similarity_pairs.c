@@ -18,11 +18,11 @@ typedef struct by_class
 } by_class;
 
 static void
-by_class_free(by_class *lists)
+by_class_free(const hash_labels *labels, by_class *lists)
 {
 	free(lists->start);
-	free(lists->row);
-	free(lists->labelled);
+	eddh_bulk_free(labels->bulk, lists->row);
+	eddh_bulk_free(labels->bulk, lists->labelled);
 }
 
 static eddh_code
@@ -32,7 +32,7 @@ by_class_fill(const hash_labels *labels, by_class *lists, eddh_error *err)
 
 	memset(lists, 0, sizeof *lists);
 	lists->start = hash_alloc((size_t) labels->classes + 1, 1, sizeof *lists->start);
-	lists->labelled = hash_alloc(labels->rows, 1, sizeof *lists->labelled);
+	lists->labelled = eddh_bulk_alloc(labels->bulk, labels->rows, 1, sizeof *lists->labelled);
 	at = hash_alloc(labels->classes, 1, sizeof *at);
 	if (lists->start != NULL && lists->labelled != NULL && at != NULL)
 	{
@@ -46,11 +46,11 @@ by_class_fill(const hash_labels *labels, by_class *lists, eddh_error *err)
 			if (!hash_labels_empty(labels, i))
 				lists->labelled[lists->labelled_count++] = i;
 		}
-		lists->row = hash_alloc(total, 1, sizeof *lists->row);
+		lists->row = eddh_bulk_alloc(labels->bulk, total, 1, sizeof *lists->row);
 	}
 	if (lists->row == NULL)
 	{
-		by_class_free(lists);
+		by_class_free(labels, lists);
 		free(at);
 		return hash_no_memory(err, "pairs of images");
 	}
@@ -137,7 +137,7 @@ hash_similarity_thresholds(size_t rows, int dim, const float *features, const ha
 			distances[similar + dissimilar++] = cosine_distance(dim, za, zb);
 	}
 	code = hash_split_normal_fit(similar + dissimilar, distances, out, err);
-	by_class_free(&lists);
+	by_class_free(labels, &lists);
 	free(distances);
 	return code;
 }

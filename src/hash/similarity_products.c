@@ -84,8 +84,9 @@ eddh_code
 hash_similarity_spread(hash_similarity *similarity, int k, const double *p, float *out, const eddh_stop *stop,
 					   eddh_error *err)
 {
+	const eddh_bulk *bulk = similarity->bulk;
 	size_t step = rows_at_a_time(similarity), m = similarity->columns;
-	double *weighted = hash_alloc(m, k, sizeof *weighted);
+	double *weighted = eddh_bulk_alloc(bulk, m, k, sizeof *weighted);
 	workspace w;
 	eddh_code code;
 
@@ -94,7 +95,7 @@ hash_similarity_spread(hash_similarity *similarity, int k, const double *p, floa
 	code = workspace_alloc(&w, step, m, k, err);
 	if (code != EDDH_OK)
 	{
-		free(weighted);
+		eddh_bulk_free(bulk, weighted);
 		return code;
 	}
 	for (size_t j = 0; j < m; j++)
@@ -114,6 +115,6 @@ hash_similarity_spread(hash_similarity *similarity, int k, const double *p, floa
 			out[first * k + i] = (float) w.vector[i];
 	}
 	workspace_free(&w);
-	free(weighted);
+	eddh_bulk_free(bulk, weighted);
 	return code;
 }

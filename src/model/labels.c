@@ -231,7 +231,7 @@ LabelRowsFinish(LabelRows *rows)
 	callback->func = FreeLabels;
 	callback->arg = holder;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	EDDH_CHECK(hash_labels_create(rows->rows, classes, &holder->labels, &err), &err, NULL);
+	EDDH_CHECK(hash_labels_create(NULL, rows->rows, classes, &holder->labels, &err), &err, NULL);
 	for (size_t i = 0; i < rows->count; i++)
 		hash_labels_add(holder->labels, rows->pairs[i].row, (int) rows->pairs[i].label);
 	EDDH_CHECK(hash_labels_finish(holder->labels, &err), &err, NULL);

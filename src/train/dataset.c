@@ -154,7 +154,7 @@ DataSetLabels(const DataSet *data, size_t n, const uint32 *rows)
 	hash_labels *labels;
 	eddh_error err;
 
-	EDDH_CHECK(hash_labels_create(n, data->labels->classes, &labels, &err), &err, NULL);
+	EDDH_CHECK(hash_labels_create(data->labels->bulk, n, data->labels->classes, &labels, &err), &err, NULL);
 	for (size_t i = 0; i < n; i++)
 		memcpy(labels->bitmap + i * labels->words, data->labels->bitmap + (size_t) rows[i] * labels->words,
 			   sizeof(uint64_t) * labels->words);

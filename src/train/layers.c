@@ -175,7 +175,7 @@ LayersKernel(const hash_method *method, const TrainOptions *options, size_t n_tr
 
 	if (count == 0)
 		return NULL;
-	EDDH_CHECK(hash_anchors_draw(n_train, (int) source->dim, source->features, count,
+	EDDH_CHECK(hash_anchors_draw(NULL, n_train, (int) source->dim, source->features, count,
 								 options->value[OPTION_KERNEL_WIDTH], (uint64) options->value[OPTION_SEED], &anchors,
 								 &err),
 			   &err, NULL);

@@ -69,7 +69,7 @@ kernel(const hash_method *method, size_t rows, size_t train, int *dim, const flo
 	float *values, *out;
 	eddh_error err;
 
-	check(hash_anchors_draw(train, *dim, z, ANCHORS, KERNEL_WIDTH, seed, &anchors, &err), &err);
+	check(hash_anchors_draw(NULL, train, *dim, z, ANCHORS, KERNEL_WIDTH, seed, &anchors, &err), &err);
 	check(nn_graph_rbf(*dim, anchors.count, anchors.rows, anchors.gamma, &rbf, &err), &err);
 	values = run(rbf, rows, z);
 	*dim = anchors.count;
@@ -88,7 +88,7 @@ labels_of(size_t rows, int classes, const int32_t *class)
 	hash_labels *labels;
 	eddh_error err;
 
-	check(hash_labels_create(rows, classes, &labels, &err), &err);
+	check(hash_labels_create(NULL, rows, classes, &labels, &err), &err);
 	for (size_t i = 0; i < rows; i++)
 		hash_labels_add(labels, i, class[i]);
 	check(hash_labels_finish(labels, &err), &err);

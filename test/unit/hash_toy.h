@@ -66,7 +66,7 @@ toy_labels(size_t rows, int classes, bool several, size_t gap, uint64_t seed)
 	eddh_rng rng;
 
 	eddh_rng_seed(&rng, seed);
-	assert_ok(hash_labels_create(rows, classes, &labels, &err));
+	assert_ok(hash_labels_create(NULL, rows, classes, &labels, &err));
 	for (size_t i = 0; i < rows; i++)
 	{
 		int count = several ? 1 + (int) eddh_rng_below(&rng, 3) : 1;

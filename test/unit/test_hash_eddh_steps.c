@@ -49,7 +49,7 @@ toy_make(toy *t, toy_shape shape)
 
 	eddh_rng_seed(&t->rng, 21);
 	some = toy_labels(ROWS, CLASSES, shape.several, 13, 3);
-	assert_ok(hash_labels_create(ROWS, CLASSES + 1, &t->labels, &err));
+	assert_ok(hash_labels_create(NULL, ROWS, CLASSES + 1, &t->labels, &err));
 	memcpy(t->labels->bitmap, some->bitmap, ROWS * sizeof *some->bitmap);
 	assert_ok(hash_labels_finish(t->labels, &err));
 	t->z = toy_features(ROWS, DIM, some, 1, 4);

@@ -190,8 +190,8 @@ one_tie_is_a_random_order(void **state)
 	hash_quality q;
 	eddh_error err;
 
-	assert_ok(hash_labels_create(rows, 2, &labels, &err));
-	assert_ok(hash_labels_create(1, 2, &query, &err));
+	assert_ok(hash_labels_create(NULL, rows, 2, &labels, &err));
+	assert_ok(hash_labels_create(NULL, 1, 2, &query, &err));
 	for (size_t i = 0; i < rows; i++)
 		hash_labels_add(labels, i, i < relevant ? 0 : 1);
 	hash_labels_add(query, 0, 0);
@@ -299,8 +299,8 @@ same_leaves_a_row_out_of_its_own_ranking(void **state)
 			hash_labels *query, *labels;
 			hash_ranking ranking;
 
-			assert_ok(hash_labels_create(1, 5, &query, &err));
-			assert_ok(hash_labels_create(ROWS - 1, 5, &labels, &err));
+			assert_ok(hash_labels_create(NULL, 1, 5, &query, &err));
+			assert_ok(hash_labels_create(NULL, ROWS - 1, 5, &labels, &err));
 			query->bitmap[0] = s.labels->bitmap[i];
 			for (int j = 0; j < ROWS - 1; j++)
 			{

@@ -16,7 +16,7 @@ labels_of_one_class_are_single(void **state)
 	hash_labels *labels;
 	eddh_error err;
 
-	assert_ok(hash_labels_create(4, 130, &labels, &err));
+	assert_ok(hash_labels_create(NULL, 4, 130, &labels, &err));
 	assert_int_equal(labels->words, 3);
 	hash_labels_add(labels, 0, 129);
 	hash_labels_add(labels, 1, 63);
@@ -44,7 +44,7 @@ labels_of_one_class_are_single(void **state)
 	assert_false(hash_labels_share(labels, 0, labels, 1));
 	hash_labels_free(labels);
 	hash_labels_free(NULL);
-	assert_int_equal(hash_labels_create(4, 0, &labels, &err), EDDH_BAD_ARGUMENT);
+	assert_int_equal(hash_labels_create(NULL, 4, 0, &labels, &err), EDDH_BAD_ARGUMENT);
 	assert_null(labels);
 }
 

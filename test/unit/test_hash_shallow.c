@@ -134,7 +134,7 @@ learn(const char *name, const hash_labels *labels, const float *z, int anchor_co
 		values[i] = method->params[i].standard;
 	if (anchor_count > 0)
 	{
-		assert_ok(hash_anchors_draw(ROWS, DIM, z, anchor_count, 1, seed, &anchors, &err));
+		assert_ok(hash_anchors_draw(NULL, ROWS, DIM, z, anchor_count, 1, seed, &anchors, &err));
 		assert_int_equal(anchors.count, anchor_count);
 		assert_ok(nn_graph_rbf(DIM, anchors.count, anchors.rows, anchors.gamma, &kernel, &err));
 		problem.inputs = phi = run_graph(kernel, ROWS, 128, z);
@@ -341,7 +341,7 @@ sdh_lambda_goes_with_the_labels(void **state)
 		{
 			hash_labels *labels;
 
-			assert_ok(hash_labels_create(3, classes, &labels, &err));
+			assert_ok(hash_labels_create(NULL, 3, classes, &labels, &err));
 			hash_labels_add(labels, 0, 0);
 			hash_labels_add(labels, 2, 1);
 			if (several)
