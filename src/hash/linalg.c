@@ -176,17 +176,21 @@ tridiagonalise(size_t n, double *a, double *d, double *e, double *q, double *wor
 static eddh_code
 tridiagonal_ql(size_t n, double *d, double *e, double *q, eddh_error *err)
 {
+	double norm = 0;
+
 	if (n > 0)
 		e[n - 1] = 0;
 	for (size_t l = 0; l < n; l++)
 	{
+		/* As EISPACK's tql2: below the rounding of what is larger nothing is left to find, and where the rank is low, noise never shrinks beside noise. */
+		norm = fmax(norm, fabs(d[l]) + fabs(e[l]));
 		for (int iteration = 0;; iteration++)
 		{
 			size_t m = l;
 			double g, r, s = 1, c = 1, p = 0;
 			bool split = false;
 
-			while (m + 1 < n && fabs(e[m]) > DBL_EPSILON * (fabs(d[m]) + fabs(d[m + 1])))
+			while (m + 1 < n && fabs(e[m]) > DBL_EPSILON * fmax(norm, fabs(d[m]) + fabs(d[m + 1])))
 				m++;
 			if (m == l)
 				break;

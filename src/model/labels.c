@@ -214,14 +214,14 @@ FreeLabels(void *arg)
 	hash_labels_free(((LabelsHolder *) arg)->labels);
 }
 
-hash_labels *
-LabelRowsFinish(LabelRows *rows)
+eddh_code
+LabelRowsFinish(LabelRows *rows, const eddh_bulk *bulk, hash_labels **out, eddh_error *err)
 {
 	LabelsHolder *holder = palloc0(sizeof(LabelsHolder));
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 	int classes = Max(rows->dictionary->count, 1);
 	size_t bytes;
-	eddh_error err;
+	eddh_code code;
 
 	if (!eddh_size_mul(rows->rows, ((size_t) classes + 63) / 64 * sizeof(uint64), &bytes) || bytes > MAX_BITMAP_BYTES)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -231,9 +231,13 @@ LabelRowsFinish(LabelRows *rows)
 	callback->func = FreeLabels;
 	callback->arg = holder;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	EDDH_CHECK(hash_labels_create(NULL, rows->rows, classes, &holder->labels, &err), &err, NULL);
+	code = hash_labels_create(bulk, rows->rows, classes, &holder->labels, err);
+	if (code != EDDH_OK)
+		return code;
 	for (size_t i = 0; i < rows->count; i++)
 		hash_labels_add(holder->labels, rows->pairs[i].row, (int) rows->pairs[i].label);
-	EDDH_CHECK(hash_labels_finish(holder->labels, &err), &err, NULL);
-	return holder->labels;
+	pfree(rows->pairs);
+	rows->pairs = NULL;
+	*out = holder->labels;
+	return hash_labels_finish(holder->labels, err);
 }

@@ -28,9 +28,9 @@ extern size_t LabelRowsCount(const LabelRows *rows);
 extern size_t LabelRowsLabelled(const LabelRows *rows); /* rows with at least one class */
 
 /*
- * Bitmaps over all classes the dictionary has now; so read every table first. rows are numbered as added. The result is freed with the current
- * memory context. 54000 where the bitmaps would exceed 1 GB.
+ * Bitmaps over all classes the dictionary has now, from bulk (NULL: the heap); so read every table first. rows are numbered as added. The result is freed with
+ * the current memory context. 54000 where the bitmaps would exceed 1 GB. Fails only where there is no memory.
  */
-extern hash_labels *LabelRowsFinish(LabelRows *rows);
+extern eddh_code LabelRowsFinish(LabelRows *rows, const eddh_bulk *bulk, hash_labels **out, eddh_error *err);
 
 #endif /* EDDH_MODEL_LABELS_H */

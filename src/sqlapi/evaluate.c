@@ -146,6 +146,16 @@ CheckRelation(Oid oid, const char *code_column, const char *label_column)
 	relation_close(relation, NoLock); /* it must still be there, and called so, when it is read */
 }
 
+static hash_labels *
+Finish(LabelRows *rows)
+{
+	hash_labels *labels;
+	eddh_error err;
+
+	EDDH_CHECK(LabelRowsFinish(rows, NULL, &labels, &err), &err, NULL);
+	return labels;
+}
+
 /* Arguments queries, database, code_column, label_column, all of them wanted. */
 static Evaluation *
 ReadBoth(FunctionCallInfo fcinfo)
@@ -190,8 +200,8 @@ ReadBoth(FunctionCallInfo fcinfo)
 	ranking->database = evaluation->database.rows;
 	ranking->query_codes = evaluation->queries.codes;
 	ranking->database_codes = evaluation->database.codes;
-	ranking->database_labels = LabelRowsFinish(evaluation->database.labels);
-	ranking->query_labels = ranking->same ? ranking->database_labels : LabelRowsFinish(evaluation->queries.labels);
+	ranking->database_labels = Finish(evaluation->database.labels);
+	ranking->query_labels = ranking->same ? ranking->database_labels : Finish(evaluation->queries.labels);
 	ranking->stop = &EddhInterruptStop;
 	return evaluation;
 }

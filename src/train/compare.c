@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "model/model.h"
 #include "report.h"
+#include "train/bulk.h"
 #include "train/compare.h"
 #include "train/dataset.h"
 #include "train/layers.h"
@@ -37,22 +38,12 @@ typedef struct Comparison
 	char phase[96];
 } Comparison;
 
-static float *
-Floats(size_t n, size_t dim)
-{
-	size_t bytes;
-
-	if (!eddh_size_mul(n, dim, &bytes) || !eddh_size_mul(bytes, sizeof(float), &bytes))
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many pictures for one comparison")));
-	return MemoryContextAllocHuge(WorkerContext(), Max(bytes, 1));
-}
-
 /* Outputs of a network for n inputs; the options give its threads. */
 static float *
 Apply(const nn_graph *graph, const NetSource *source, size_t n, const TrainOptions *options)
 {
 	size_t out = nn_graph_output_shape(graph).count;
-	float *u = Floats(n, out);
+	float *u = TrainBulkAlloc(n, out, sizeof(float));
 	Net *net = NetCreate(graph, source, Min(n, PIECE), INT_MAX, 0, NULL, options);
 
 	for (size_t done = 0; done < n; done += PIECE)
@@ -91,7 +82,7 @@ Split(Comparison *c, uint64 seed, const float *all_features, const uint32 *label
 	const ComparePlan *plan = c->plan;
 	const hash_labels *labels = c->data->labels;
 	bool *unseen = palloc0(sizeof(bool) * labels->classes);
-	uint32 *shuffled = palloc_extended(sizeof(uint32) * Max(1, c->n), MCXT_ALLOC_HUGE);
+	uint32 *shuffled = TrainBulkAlloc(c->n, 1, sizeof(uint32));
 	size_t held = c->n, at = 0;
 	eddh_rng rng;
 
@@ -111,7 +102,7 @@ Split(Comparison *c, uint64 seed, const float *all_features, const uint32 *label
 	eddh_rng_shuffle(&rng, c->n, shuffled);
 	if (plan->unseen > 0)
 	{
-		uint32 *kept = palloc_extended(sizeof(uint32) * Max(1, c->n), MCXT_ALLOC_HUGE);
+		uint32 *kept = TrainBulkAlloc(c->n, 1, sizeof(uint32));
 		size_t n_kept = 0;
 		bool any;
 
@@ -130,6 +121,7 @@ Split(Comparison *c, uint64 seed, const float *all_features, const uint32 *label
 		memmove(shuffled + c->n_train, shuffled + held, n_kept * sizeof(uint32));
 		c->database_first = c->n_train;
 		c->n_database = n_kept - c->n_queries;
+		eddh_bulk_free(&TrainBulk, kept);
 	}
 	else
 	{
@@ -147,6 +139,7 @@ Split(Comparison *c, uint64 seed, const float *all_features, const uint32 *label
 		c->order[i] = labelled[shuffled[i]];
 		memcpy(c->features + i * c->dim, all_features + (size_t) shuffled[i] * c->dim, sizeof(float) * c->dim);
 	}
+	eddh_bulk_free(&TrainBulk, shuffled);
 	c->database_labels = DataSetLabels(c->data, c->n_database, c->order + c->database_first);
 	c->query_labels = DataSetLabels(c->data, c->n_queries, c->order + c->database_first + c->n_database);
 }
@@ -179,7 +172,7 @@ ApplyKernel(void *arg, const nn_graph *graph, const NetSource *source)
 	float *values = Apply(graph, source, kernel->n, kernel->options);
 
 	if (kernel->values != NULL)
-		pfree(kernel->values);
+		eddh_bulk_free(&TrainBulk, kernel->values);
 	return kernel->values = values;
 }
 
@@ -197,6 +190,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 							 .dim = (int) c->dim,
 							 .features = c->features,
 							 .labels = labels,
+							 .bulk = &TrainBulk,
 							 .seed = seed,
 							 .stop = &WorkerStop,
 							 .log = Log,
@@ -244,7 +238,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 	if (kernel != NULL)
 	{
 		nn_graph_free(kernel);
-		pfree(values.values);
+		eddh_bulk_free(&TrainBulk, values.values);
 	}
 	hash_labels_free(labels);
 	*seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC;
@@ -262,7 +256,7 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	double seconds;
 	nn_graph *graph;
 	float *u;
-	uint8 *codes = palloc_extended(Max(1, n * bytes), MCXT_ALLOC_HUGE);
+	uint8 *codes = TrainBulkAlloc(n, bytes, 1);
 	hash_ranking ranking = { .bits = bits,
 							 .queries = c->n_queries,
 							 .database = c->n_database,
@@ -284,7 +278,7 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	CompareSay(pair, "encode_microseconds", (double) (GetCurrentTimestamp() - begin) / (double) n);
 	for (size_t i = 0; i < n; i++)
 		EDDH_CHECK(hash_pack(bits, u + i * bits, codes + i * bytes, &err), &err, task->method->name);
-	pfree(u);
+	eddh_bulk_free(&TrainBulk, u);
 	ranking.database_codes = codes;
 	ranking.query_codes = codes + c->n_database * bytes;
 	if (hash_measure(&ranking, &quality, &err) != EDDH_OK)
@@ -303,6 +297,7 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 		CompareSay(pair, psprintf("precision@%d", c->plan->top), quality.precision_top);
 	}
 	CompareSayShape(pair, c->n_database, codes);
+	eddh_bulk_free(&TrainBulk, codes);
 	c->done++;
 	WorkerPhase(c->phase, c->total);
 	WorkerProgress(c->done);
@@ -346,7 +341,7 @@ CompareRun(void)
 	MemoryContextSwitchTo(WorkerContext());
 	c.dim = nn_graph_output_shape(graph).count;
 	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, job->total);
-	labelled = palloc_extended(sizeof(uint32) * Max(1, c.data->rows), MCXT_ALLOC_HUGE);
+	labelled = TrainBulkAlloc(c.data->rows, 1, sizeof(uint32));
 	for (size_t row = 0; row < c.data->rows; row++)
 		for (int w = 0; w < c.data->labels->words; w++)
 			if (c.data->labels->bitmap[row * c.data->labels->words + w] != 0)
@@ -360,8 +355,8 @@ CompareRun(void)
 	c.first_seed = (uint64) options->value[OPTION_SEED];
 	features = AllFeatures(&c, graph, labelled, options);
 	nn_graph_free(graph);
-	c.order = palloc_extended(sizeof(uint32) * Max(1, c.n), MCXT_ALLOC_HUGE);
-	c.features = Floats(c.n, c.dim);
+	c.order = TrainBulkAlloc(c.n, 1, sizeof(uint32));
+	c.features = TrainBulkAlloc(c.n, c.dim, sizeof(float));
 	c.total = c.plan->seeds * c.plan->n_tasks * c.plan->n_bits;
 
 	pair_context = AllocSetContextCreate(WorkerContext(), "eddh comparison", ALLOCSET_DEFAULT_SIZES);

@@ -4,6 +4,7 @@
 #include "miscadmin.h"
 #include "model/model.h"
 #include "report.h"
+#include "train/bulk.h"
 #include "train/dataset.h"
 #include "train/reader.h"
 #include "train/spool.h"
@@ -89,6 +90,7 @@ DataSetRead(const image_prep *prep, TrainDecode decode, int64 expected_rows)
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
 	DataSet *data = palloc0(sizeof(DataSet));
 	ReadState state = { .data = data, .decode = decode };
+	eddh_error err;
 
 	data->prep = *prep;
 	data->picture_bytes = (size_t) prep->size * prep->size * 3;
@@ -115,7 +117,7 @@ DataSetRead(const image_prep *prep, TrainDecode decode, int64 expected_rows)
 	ReaderRun(&state.reader);
 	MemoryContextSwitchTo(WorkerContext());
 	if (state.labels != NULL)
-		data->labels = LabelRowsFinish(state.labels);
+		WORKER_CHECK(LabelRowsFinish(state.labels, &TrainBulk, &data->labels, &err), &err, NULL);
 	data->pictures = SpoolMap(state.pictures);
 	data->ends = SpoolMap(state.ends);
 	pfree(state.rgb);
@@ -154,10 +156,10 @@ DataSetLabels(const DataSet *data, size_t n, const uint32 *rows)
 	hash_labels *labels;
 	eddh_error err;
 
-	EDDH_CHECK(hash_labels_create(data->labels->bulk, n, data->labels->classes, &labels, &err), &err, NULL);
+	WORKER_CHECK(hash_labels_create(data->labels->bulk, n, data->labels->classes, &labels, &err), &err, NULL);
 	for (size_t i = 0; i < n; i++)
 		memcpy(labels->bitmap + i * labels->words, data->labels->bitmap + (size_t) rows[i] * labels->words,
 			   sizeof(uint64_t) * labels->words);
-	EDDH_CHECK(hash_labels_finish(labels, &err), &err, NULL);
+	WORKER_CHECK(hash_labels_finish(labels, &err), &err, NULL);
 	return labels;
 }

@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "report.h"
+#include "train/bulk.h"
 #include "train/layers.h"
 #include "train/worker.h"
 #include "utils/memutils.h"
@@ -175,10 +176,10 @@ LayersKernel(const hash_method *method, const TrainOptions *options, size_t n_tr
 
 	if (count == 0)
 		return NULL;
-	EDDH_CHECK(hash_anchors_draw(NULL, n_train, (int) source->dim, source->features, count,
-								 options->value[OPTION_KERNEL_WIDTH], (uint64) options->value[OPTION_SEED], &anchors,
-								 &err),
-			   &err, NULL);
+	WORKER_CHECK(hash_anchors_draw(&TrainBulk, n_train, (int) source->dim, source->features, count,
+								   options->value[OPTION_KERNEL_WIDTH], (uint64) options->value[OPTION_SEED], &anchors,
+								   &err),
+				 &err, NULL);
 	EDDH_CHECK(nn_graph_rbf(source->dim, anchors.count, anchors.rows, anchors.gamma, &rbf, &err), &err, NULL);
 	source->features = apply(arg, rbf, source);
 	source->dim = anchors.count;

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "model/model.h"
 #include "report.h"
+#include "train/bulk.h"
 #include "train/dataset.h"
 #include "train/layers.h"
 #include "train/net.h"
@@ -20,6 +21,8 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+
+#define PIECE 128 /* pictures computed at a time, where nothing is learned from them */
 
 #define SPLIT_STREAM UINT64_C(0x73706c6974)
 
@@ -40,18 +43,9 @@ typedef struct Training
 	nn_graph *kernel;                  /* features to kernel values; NULL: the hash layer sees the features */
 	int epochs;                        /* of the stages that are over */
 	bool features_are_most;            /* of the job's time: what comes after them does not see the network */
+	double picture_seconds;            /* what was computed last of all pictures took for each */
 	double quality;
 } Training;
-
-static void *
-AllocFloats(size_t n, size_t dim)
-{
-	size_t bytes;
-
-	if (!eddh_size_mul(n, dim, &bytes) || !eddh_size_mul(bytes, sizeof(float), &bytes))
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many pictures for one training")));
-	return MemoryContextAllocHuge(WorkerContext(), Max(bytes, 1));
-}
 
 /* ---- Preparation ---- */
 
@@ -114,7 +108,7 @@ Split(Training *t)
 	size_t n = 0;
 	eddh_rng rng;
 
-	t->rows = MemoryContextAllocHuge(WorkerContext(), sizeof(uint32) * Max(data->rows, 1));
+	t->rows = TrainBulkAlloc(data->rows, 1, sizeof(uint32));
 	for (size_t row = 0; row < data->rows; row++)
 		if (data->labels == NULL || HasLabel(data->labels, row))
 			t->rows[n++] = (uint32) row;
@@ -151,10 +145,10 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 {
 	size_t n = t->n_train + t->n_held;
 	size_t dim = nn_graph_output_shape(graph).count;
-	size_t piece = Min(n, 128);
+	size_t piece = Min(n, PIECE);
 	Net *net = NetCreate(graph, source, piece, INT_MAX, 0, NULL, t->options);
 	Spool *spool;
-	float *out = AllocFloats(piece, dim);
+	float *out = TrainBulkAlloc(piece, dim, sizeof(float));
 	TimestampTz begin;
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
 
@@ -177,7 +171,8 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 			WorkerEta((double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC / (done + now) * (n - done - now));
 		WorkerTick();
 	}
-	pfree(out);
+	t->picture_seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC / Max(n, 1);
+	eddh_bulk_free(&TrainBulk, out);
 	NetFree(net);
 	return SpoolMap(spool);
 }
@@ -236,15 +231,24 @@ Progress(void *arg, const char *phase, int done, int total)
 
 /* ---- Quality ---- */
 
+/* Of n samples from the first on, packed. */
 static uint8 *
-Codes(int bits, size_t n, const float *u)
+Codes(Net *net, int bits, size_t first, size_t n)
 {
 	size_t bytes = (bits + 7) / 8;
-	uint8 *codes = MemoryContextAllocHuge(WorkerContext(), Max(n * bytes, 1));
+	uint8 *codes = TrainBulkAlloc(n, bytes, 1);
+	float *u = palloc(sizeof(float) * PIECE * bits);
 	eddh_error err;
 
-	for (size_t i = 0; i < n; i++)
-		EDDH_CHECK(hash_pack(bits, u + i * bits, codes + i * bytes, &err), &err, NULL);
+	for (size_t done = 0; done < n; done += PIECE)
+	{
+		size_t now = Min(PIECE, n - done);
+
+		NetOutputs(net, first + done, now, u);
+		for (size_t i = 0; i < now; i++)
+			WORKER_CHECK(hash_pack(bits, u + i * bits, codes + (done + i) * bytes, &err), &err, NULL);
+	}
+	pfree(u);
 	return codes;
 }
 
@@ -253,7 +257,6 @@ static void
 Measure(Training *t, Net *net)
 {
 	int bits = t->job->bits;
-	float *u;
 	hash_ranking ranking = { .bits = bits,
 							 .queries = t->n_held,
 							 .database = t->n_train,
@@ -267,13 +270,9 @@ Measure(Training *t, Net *net)
 	if (t->n_held == 0)
 		return;
 	WorkerPhase("measure quality", 0);
-	u = AllocFloats(t->n_train + t->n_held, bits);
-	NetOutputs(net, 0, t->n_train + t->n_held, u);
-	ranking.database_codes = Codes(bits, t->n_train, u);
-	ranking.query_codes = Codes(bits, t->n_held, u + t->n_train * bits);
-	if (hash_measure(&ranking, &quality, &err) != EDDH_OK)
-		WorkerRaise(&err, NULL);
-	pfree(u);
+	ranking.database_codes = Codes(net, bits, 0, t->n_train);
+	ranking.query_codes = Codes(net, bits, t->n_train, t->n_held);
+	WORKER_CHECK(hash_measure(&ranking, &quality, &err), &err, NULL);
 	t->quality = quality.map;
 	WorkerQuality(quality.map);
 	WorkerLog("held-out mAP", t->epochs, quality.map);
@@ -360,6 +359,7 @@ Problem(Training *t, const float *features, size_t dim, int epochs)
 						   .inputs = features,
 						   .input_dim = (int) dim,
 						   .labels = t->labels,
+						   .bulk = &TrainBulk,
 						   .seed = (uint64) t->options->value[OPTION_SEED],
 						   .epochs = epochs,
 						   .values = t->options->method,
@@ -375,8 +375,7 @@ RunMethod(Training *t, const hash_problem *problem, hash_head *head)
 {
 	eddh_error err;
 
-	if (t->method->train(problem, head, &err) != EDDH_OK)
-		WorkerRaise(&err, NULL);
+	WORKER_CHECK(t->method->train(problem, head, &err), &err, NULL);
 	t->epochs += problem->epochs;
 }
 
@@ -434,7 +433,8 @@ LearnNetwork(Training *t, const Layers *layers, const NetSource *source, const f
 		double anchors = Min(t->n_train, TrainOptionsAnchors(t->options, t->method));
 
 		learner = LayersHead(dim, problem.bits, problem.seed);
-		NetHeadFirst(net, learner, features, again ? anchors / dim : 0, TrainOptionsHead(t->options, t->method));
+		NetHeadFirst(net, learner, features, again ? anchors / dim : 0, t->picture_seconds * t->n_train,
+					 TrainOptionsHead(t->options, t->method));
 		nn_graph_free(learner);
 	}
 	NetResume(net, Fingerprint(t), dim);

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "report.h"
+#include "train/bulk.h"
 #include "train/forecast.h"
 #include "train/net.h"
 #include "train/replay.h"
@@ -52,7 +53,7 @@ struct Net
 	size_t feature_dim;
 	double head_seconds; /* the hash layer has learned alone; 0: not measured */
 	double again_cost;   /* and will once more, at this times the cost; 0: it will not */
-	double pass_seconds; /* of a pass over all pictures; 0: unknown */
+	double pass_seconds; /* of a pass over all pictures, the last or that for the features; 0: unknown */
 	double rehearsed;    /* seconds of a mini-batch; 0: unknown */
 	double first;        /* of the first, if it was not rehearsed */
 };
@@ -309,10 +310,9 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 	net->resumed = (ReplayState){ 0 };
 	net->epoch++;
 	loss = call.loss_sum / (double) net->n;
-	ReplayRecord(net->replay, REPLAY_EPOCH, &loss, sizeof(loss));
 	if (mean_loss != NULL)
 		*mean_loss = loss;
-	return EDDH_OK;
+	return ReplayRecord(net->replay, REPLAY_EPOCH, &loss, sizeof(loss), err);
 }
 
 static eddh_code
@@ -341,7 +341,7 @@ Pass(Net *net, ReplayKind kind, const char *tensor, size_t len, float *out, eddh
 	if (!cheap)
 		net->pass_seconds = SecondsSince(begin);
 	if (code == EDDH_OK)
-		ReplayRecord(net->replay, kind, out, len);
+		code = ReplayRecord(net->replay, kind, out, len, err);
 	return code;
 }
 
@@ -417,7 +417,7 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 	net->flip = options->value[OPTION_FLIP] != 0;
 	net->crop = options->value[OPTION_CROP];
 	net->features = features;
-	net->order = MemoryContextAllocHuge(WorkerContext(), sizeof(uint32) * Max(n, 1));
+	net->order = TrainBulkAlloc(n, 1, sizeof(uint32));
 	net->steps_total = StartStage(&net->all, graph, source, n, (int) options->value[OPTION_BATCH],
 								  (int) options->value[OPTION_EPOCHS], sgd, options);
 	net->epochs = (int) options->value[OPTION_EPOCHS];
@@ -441,13 +441,15 @@ Condition(Net *net)
 }
 
 void
-NetHeadFirst(Net *net, const nn_graph *head, const float *features, double again_cost, const TrainOptions *options)
+NetHeadFirst(Net *net, const nn_graph *head, const float *features, double again_cost, double pass_seconds,
+			 const TrainOptions *options)
 {
 	NetSource source = { .features = features, .dim = nn_graph_input_shape(head).count };
 	nn_sgd sgd = { .rate_first = options->value[OPTION_RATE], .rate_last = options->value[OPTION_RATE_LAST] };
 
 	net->head_epochs = (int) options->value[OPTION_EPOCHS];
 	net->again_cost = again_cost;
+	net->pass_seconds = pass_seconds;
 	(void) StartStage(&net->head, head, &source, net->n, (int) options->value[OPTION_BATCH], net->head_epochs, sgd,
 					  options);
 	Condition(net);
@@ -495,16 +497,15 @@ NetFree(Net *net)
 		return;
 	nn_trainer_free(net->all.trainer);
 	nn_trainer_free(net->head.trainer);
-	pfree(net->order);
+	eddh_bulk_free(&TrainBulk, net->order);
 	pfree(net);
 }
 
-/* What a mini-batch of the whole network takes, and a pass, which come only after the hash layer's: the first of each, which meets new memory, does not count. */
+/* What a mini-batch of the whole network takes, which come only after the hash layer's: the first, which meets new memory, does not count. */
 static void
 Rehearse(Net *net)
 {
 	int n = (int) Min((size_t) net->all.batch, net->n);
-	float *out = MemoryContextAllocHuge(WorkerContext(), sizeof(float) * n * net->outputs);
 	double seconds = DBL_MAX;
 	TimestampTz begin;
 	eddh_error err;
@@ -522,13 +523,6 @@ Rehearse(Net *net)
 			seconds = Min(seconds, SecondsSince(begin));
 	}
 	net->rehearsed = seconds;
-	for (int i = 0; i < 2; i++)
-	{
-		begin = GetCurrentTimestamp();
-		NetOutputs(net, 0, n, out);
-		net->pass_seconds = SecondsSince(begin) * (double) net->n / n;
-	}
-	pfree(out);
 	net->now = &net->head;
 }
 

@@ -28,10 +28,10 @@ extern Net *NetCreate(const nn_graph *graph, const NetSource *source, size_t n, 
 /*
  * Before the network learns, its hash layer does, alone, on features given for each sample: those of the network's part before that layer, as it begins.
  * Layers that know nothing yet would else shake those that have learned. head (copied): the hash layer as it begins, whose weights are the last of the
- * network's. again_cost: it will learn alone once more after the network, at this times the cost (0: it will not), which counts for the estimate of the end.
- * options: TrainOptionsHead. To be called before NetResume.
+ * network's. For the estimate of the end: it will learn alone once more after the network, at again_cost times the cost (0: it will not), and to compute features
+ * took pass_seconds. options: TrainOptionsHead. To be called before NetResume.
  */
-extern void NetHeadFirst(Net *net, const nn_graph *head, const float *features, double again_cost,
+extern void NetHeadFirst(Net *net, const nn_graph *head, const float *features, double again_cost, double pass_seconds,
 						 const TrainOptions *options);
 
 /*

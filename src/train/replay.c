@@ -1,6 +1,7 @@
 /* replay.c: recorded answers of a network, and checkpoints of it. Part 0 of a checkpoint is the state, part i the i-th record. */
 #include "postgres.h"
 
+#include "train/bulk.h"
 #include "train/options.h"
 #include "train/replay.h"
 #include "train/worker.h"
@@ -9,7 +10,7 @@
 
 #define MOST_PIECES 5
 
-/* Records that wait for the next checkpoint: more memory than this, and it comes early. */
+/* Records that wait for the next checkpoint: more bytes than this, and it comes early. */
 #define MOST_WAITING ((size_t) 64 << 20)
 
 typedef struct Record
@@ -127,21 +128,24 @@ ReplayNext(Replay *replay, ReplayKind kind, void *answer, size_t len, bool *give
 
 /* ---- Writing ---- */
 
-void
-ReplayRecord(Replay *replay, ReplayKind kind, const void *answer, size_t len)
+eddh_code
+ReplayRecord(Replay *replay, ReplayKind kind, const void *answer, size_t len, eddh_error *err)
 {
 	Record *record;
 
 	if (replay == NULL || TrainCheckpointInterval < 0)
-		return;
+		return EDDH_OK;
 	record = MemoryContextAllocZero(WorkerContext(), sizeof(Record));
 	record->kind = kind;
 	record->len = len;
-	record->answer = MemoryContextAllocHuge(WorkerContext(), len);
+	record->answer = eddh_bulk_alloc(&TrainBulk, len, 1, 1);
+	if (record->answer == NULL)
+		return eddh_fail(err, EDDH_NO_MEMORY, "not enough memory for what the network has answered");
 	memcpy(record->answer, answer, len);
 	*replay->last = record;
 	replay->last = &record->next;
 	replay->waiting += len;
+	return EDDH_OK;
 }
 
 static void
@@ -193,7 +197,7 @@ ReplayTick(Replay *replay, const ReplayState *state, eddh_error *err)
 		Record *record = replay->first;
 
 		replay->first = record->next;
-		pfree(record->answer);
+		eddh_bulk_free(&TrainBulk, record->answer);
 		pfree(record);
 	}
 	replay->last = &replay->first;

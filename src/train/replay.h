@@ -44,7 +44,7 @@ extern bool ReplayLoad(Replay *replay, ReplayState *state);
 extern eddh_code ReplayNext(Replay *replay, ReplayKind kind, void *answer, size_t len, bool *given, eddh_error *err);
 
 /* The answer the network has given. */
-extern void ReplayRecord(Replay *replay, ReplayKind kind, const void *answer, size_t len);
+extern eddh_code ReplayRecord(Replay *replay, ReplayKind kind, const void *answer, size_t len, eddh_error *err);
 
 /* Writes a checkpoint if it is time (eddh.checkpoint_interval). */
 extern eddh_code ReplayTick(Replay *replay, const ReplayState *state, eddh_error *err);

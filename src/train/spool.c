@@ -17,18 +17,16 @@ struct Spool
 	off_t written; /* bytes in the file */
 	size_t buffered;
 	void *map;
-	uint8 buffer[BUFFER_BYTES];
+	uint8 *buffer; /* NULL: nothing more can be written */
 };
 
 Spool *
 SpoolCreate(void)
 {
-	Spool *spool = palloc(sizeof(Spool));
+	Spool *spool = palloc0(sizeof(Spool));
 
 	spool->file = OpenTemporaryFile(true);
-	spool->written = 0;
-	spool->buffered = 0;
-	spool->map = NULL;
+	spool->buffer = palloc(BUFFER_BYTES);
 	return spool;
 }
 
@@ -48,7 +46,7 @@ Flush(Spool *spool)
 				(errcode_for_file_access(),
 				 errmsg("could not write to temporary file \"%s\": %m", FilePathName(spool->file)),
 				 errhint(
-					 "Pictures are unpacked to a temporary file while a model is trained; eddh_train says how large it will be.")));
+					 "A training keeps pictures, features and codes in temporary files; eddh_train says how much they take.")));
 		done += n;
 		spool->written += n;
 	}
@@ -79,15 +77,16 @@ SpoolSize(const Spool *spool)
 	return (size_t) spool->written + spool->buffered;
 }
 
-const void *
-SpoolMap(Spool *spool)
+/* What was written, as memory. */
+static void *
+Map(Spool *spool, int protection)
 {
-	if (spool->map != NULL || SpoolSize(spool) == 0)
-		return spool->map;
 	Flush(spool);
+	pfree(spool->buffer);
+	spool->buffer = NULL;
 	/* FileSize opens the descriptor if fd.c has closed it for want of descriptors. */
 	(void) FileSize(spool->file);
-	spool->map = mmap(NULL, (size_t) spool->written, PROT_READ, MAP_SHARED, FileGetRawDesc(spool->file), 0);
+	spool->map = mmap(NULL, (size_t) spool->written, protection, MAP_SHARED, FileGetRawDesc(spool->file), 0);
 	if (spool->map == MAP_FAILED)
 	{
 		spool->map = NULL;
@@ -95,6 +94,31 @@ SpoolMap(Spool *spool)
 						errmsg("could not map temporary file \"%s\": %m", FilePathName(spool->file))));
 	}
 	return spool->map;
+}
+
+const void *
+SpoolMap(Spool *spool)
+{
+	if (spool->map != NULL || SpoolSize(spool) == 0)
+		return spool->map;
+	return Map(spool, PROT_READ);
+}
+
+void *
+SpoolRoom(size_t bytes, Spool **spool)
+{
+	Spool *room = SpoolCreate();
+
+	/* Written, not just made as long: a disk that is full has to show here, not as a SIGBUS when the memory is used. */
+	memset(room->buffer, 0, BUFFER_BYTES);
+	for (size_t done = 0; done < bytes; done += room->buffered)
+	{
+		if (room->buffered == BUFFER_BYTES)
+			Flush(room);
+		room->buffered = Min(BUFFER_BYTES, bytes - done);
+	}
+	*spool = room;
+	return Map(room, PROT_READ | PROT_WRITE);
 }
 
 void
@@ -105,5 +129,7 @@ SpoolFree(Spool *spool)
 	if (spool->map != NULL)
 		munmap(spool->map, (size_t) spool->written);
 	FileClose(spool->file);
+	if (spool->buffer != NULL)
+		pfree(spool->buffer);
 	pfree(spool);
 }

@@ -1,5 +1,6 @@
 /*
- * spool.h: data that outgrows memory: written once, in order, to a temporary file, then mapped read-only. Include after postgres.h.
+ * spool.h: data that outgrows memory: written once, in order, to a temporary file, then mapped read-only; or memory that is such a file. Include after
+ * postgres.h.
  *
  * The file is one of PostgreSQL's own temporary files: it counts against temp_file_limit, vanishes with the process, and, after a crash, with the
  * next start of the server.
@@ -16,5 +17,8 @@ extern size_t SpoolSize(const Spool *spool);
 /* No writing after this. Valid until SpoolFree; may be read by any thread. NULL if it is empty. */
 extern const void *SpoolMap(Spool *spool);
 extern void SpoolFree(Spool *spool);
+
+/* Zeroed bytes to read and write, from *spool, until SpoolFree. bytes > 0. */
+extern void *SpoolRoom(size_t bytes, Spool **spool);
 
 #endif /* EDDH_TRAIN_SPOOL_H */

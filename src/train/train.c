@@ -31,6 +31,9 @@ PG_FUNCTION_INFO_V1(eddh_train);
 /* To decode a byte of a photograph's JPEG; measured on the same machine. */
 #define SECONDS_A_BYTE 6e-8
 
+/* What is less has no file of its own (bulk.c), as far as this estimate goes. */
+#define SMALL_ARRAYS 4e6
+
 typedef struct Counts
 {
 	int64 pictures;
@@ -267,10 +270,13 @@ TellCost(int64 rows, const Counts *counts, int bits, const ModelBackbone *backbo
 	/* Kernel values lie on disk twice, as they come and conditioned; features of a network that has learned, beside those it had before. */
 	double anchors = alone ? Min(n, TrainOptionsAnchors(options, method)) : 0;
 	double spooled = (backbone->trained || !all ? features : 0) + (again ? features : 0) + 2 * anchors;
-	double disk = share * (counts->file_bytes + counts->unpacked * pixels) + n * (8 + spooled * sizeof(float));
+	/* What a method knows of each picture (F, B, P and what pulls them), and features of a network that is untrained, once more for a checkpoint. */
+	double arrays = n * (bits * 16.0 + (all && !backbone->trained ? 2 * features * sizeof(float) : 0));
+	double disk = share * (counts->file_bytes + counts->unpacked * pixels) + n * (8 + spooled * sizeof(float)) +
+				  (arrays < SMALL_ARRAYS ? 0 : arrays);
 	/* Conditioning takes three matrices of anchors x anchors, two of them double. */
 	double memory = 30e6 + 4.0 * (double) backbone->parameters + LearningMemory(backbone, method, options) +
-					n * bits * 16.0 + (all ? n * features * sizeof(float) : 0) + 20 * anchors * anchors;
+					(arrays < SMALL_ARRAYS ? arrays : 0) + 20 * anchors * anchors;
 	double passes = all ? 4.5 * options->value[OPTION_EPOCHS] : 1;
 	/* Of the hash layer, an epoch: forward, and backward twice that. Where it learns before and after the network, it sees features first. */
 	double epochs = again ? TrainOptionsHeadEpochs(options, backbone->trained) : options->value[OPTION_EPOCHS];

@@ -238,16 +238,16 @@ StopPoll(void *arg)
 const eddh_stop WorkerStop = { StopPoll, NULL };
 
 bool
-WorkerTransaction(void (*work)(void *arg), void *arg)
+WorkerAttempt(void (*work)(void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
+	volatile bool done = false;
 
 	HOLD_INTERRUPTS();
 	PG_TRY();
 	{
-		Start();
 		work(arg);
-		CommitTransactionCommand();
+		done = true;
 		RESUME_INTERRUPTS(); /* an error does so too */
 	}
 	PG_CATCH();
@@ -255,11 +255,39 @@ WorkerTransaction(void (*work)(void *arg), void *arg)
 		MemoryContextSwitchTo(job_context);
 		stopped_error = CopyErrorData();
 		FlushErrorState();
-		AbortCurrentTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
-	return stopped_error == NULL;
+	return done;
+}
+
+typedef struct Work
+{
+	void (*work)(void *arg);
+	void *arg;
+} Work;
+
+static void
+RunTransaction(void *arg)
+{
+	const Work *work = arg;
+
+	Start();
+	work->work(work->arg);
+	CommitTransactionCommand();
+}
+
+bool
+WorkerTransaction(void (*work)(void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Work in_transaction = { work, arg };
+
+	if (WorkerAttempt(RunTransaction, &in_transaction))
+		return true;
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(context);
+	return false;
 }
 
 void

@@ -56,11 +56,22 @@ extern void WorkerTick(void);
 extern const eddh_stop WorkerStop;
 extern void WorkerRaise(const eddh_error *err, const char *what) pg_attribute_noreturn();
 
+/* WorkerRaise unless code is EDDH_OK: for plain C that may have stopped, or come for TrainBulk. */
+#define WORKER_CHECK(call, err, what)   \
+	do                                  \
+	{                                   \
+		if ((call) != EDDH_OK)          \
+			WorkerRaise((err), (what)); \
+	} while (0)
+
 /*
  * From a callback of plain C, main thread only, outside of a transaction: runs work(arg) in one, as ourselves. False after an error: come back with
  * EDDH_STOPPED, then call WorkerRaise, which raises it.
  */
 extern bool WorkerTransaction(void (*work)(void *arg), void *arg);
+
+/* The same without a transaction, or in the one that is open, if work does nothing that an abort would have to undo. */
+extern bool WorkerAttempt(void (*work)(void *arg), void *arg);
 
 /* ---- What workers do, by kind ---- */
 

@@ -62,5 +62,36 @@ for my $decode (sort keys %bytes)
 	is($end, 'done', "decode $decode: takes that");
 }
 
+# ---- What it takes of the memory ----
+
+# The most anonymous memory that the worker of a training on so many pictures has at once, in kB: pages of files are not counted.
+sub peak
+{
+	my ($pictures) = @_;
+	my $most = 0;
+
+	$node->safe_psql('postgres', "CREATE TABLE many$pictures AS SELECT label, image FROM picture, generate_series(1, $pictures / 96 + 1) LIMIT $pictures");
+	$node->safe_psql('postgres', qq{SELECT eddh_train('many$pictures', 'many$pictures', 'image', 'label', 1024, backbone => 'cnn-s',
+		options => '{"train_layers": "hash", "epochs": 1, "holdout": 0.01, "similarity_sample": 512, "variant": "h0", "head": "linear"}')});
+	my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'eddh job'");
+	while (open(my $status, '<', "/proc/$pid/status"))
+	{
+		while (my $line = <$status>) { $most = $1 if $line =~ /^RssAnon:\s+(\d+)/ && $1 > $most }
+		close $status;
+		select(undef, undef, undef, 0.01);
+	}
+	is($node->safe_psql('postgres', "SELECT state FROM eddh_jobs WHERE model = 'many$pictures'"), 'done', "$pictures pictures");
+	return $most;
+}
+
+SKIP:
+{
+	skip 'no /proc', 3 if !-e '/proc/self/status';
+	my ($few, $many) = (peak(1200), peak(6000));
+
+	# 4,800 pictures more, of 1,024 bits: F, B and what pulls them would take 16 bytes for each, 79 MB.
+	cmp_ok($many, '<', $few + 10_000, "6,000 pictures take what 1,200 do ($many kB, $few kB)");
+}
+
 $node->stop;
 done_testing();

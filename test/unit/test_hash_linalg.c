@@ -8,6 +8,7 @@
 #include "hash_toy.h"
 
 #include "hash/linalg.h"
+#include "nn/gemm.h"
 
 static double *
 random_matrix(size_t rows, size_t columns, uint64_t seed)
@@ -134,6 +135,40 @@ eigenvectors_compose_the_matrix(void **state)
 	}
 }
 
+/* A covariance of fewer rows than columns: most eigenvalues are zero, of which rounding leaves noise of all sizes. */
+static void
+eigenvalues_of_a_low_rank_are_found(void **state)
+{
+	const size_t n = 256, rank = 95;
+	eddh_error err;
+
+	for (int scale = 0; scale < 3; scale++)
+	{
+		double *x = random_matrix(rank, n, 11 + scale), *a = calloc(n * n, sizeof *a),
+			   *copy = malloc(n * n * sizeof *copy);
+		double *values = malloc(n * sizeof *values), *v = malloc(n * n * sizeof *v), *back;
+
+		/* Some directions ten orders smaller than others, too. */
+		for (size_t i = 0; i < rank * n; i++)
+			x[i] *= scale == 0 ? 1 : pow(10, -(double) (i / n % (5 * scale + 1)));
+		nn_dgemm(true, false, n, n, rank, 1, x, n, x, n, 0, a, n);
+		memcpy(copy, a, n * n * sizeof *copy);
+		assert_ok(hash_eigen(n, copy, values, v, &err));
+		assert_orthonormal(n, n, v, 1e-12);
+		back = compose(n, n, values, v);
+		for (size_t i = 0; i < n * n; i++)
+			assert_near(back[i], a[i], 1e-12 * values[0]);
+		for (size_t i = rank; i < n; i++)
+			assert_near(values[i], 0, 1e-12 * values[0]);
+		free(x);
+		free(a);
+		free(copy);
+		free(back);
+		free(values);
+		free(v);
+	}
+}
+
 /* A spectrum like that of features: a few large values, a long tail; and fewer dimensions than are asked for. */
 static void
 the_largest_eigenvalues_are_found(void **state)
@@ -234,6 +269,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cholesky_solves),
 		cmocka_unit_test(eigenvectors_compose_the_matrix),
+		cmocka_unit_test(eigenvalues_of_a_low_rank_are_found),
 		cmocka_unit_test(the_largest_eigenvalues_are_found),
 		cmocka_unit_test(the_nearest_rotation_is_nearest),
 	};

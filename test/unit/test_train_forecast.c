@@ -123,6 +123,21 @@ a_slow_first_step_is_left_out(void **state)
 	assert_near(ForecastLeft(&f), 38 * 3 + 3 * 21 * 3 / 3.0, 1e-12);
 }
 
+/* A training too short for a rehearsal: the pass for the features tells what its mini-batches take, until the second of them does. */
+static void
+a_pass_tells_of_mini_batches(void **state)
+{
+	Forecast f = { .steps_total = 24, .batches = 8, .passes_left = 1, .pass = 4 };
+
+	assert_near(ForecastLeft(&f), 24 * 1.5 + 2 * 4, 1e-12);
+	f.steps_done = 1;
+	f.first = f.seconds = 9;
+	assert_near(ForecastLeft(&f), 23 * 1.5 + 2 * 4, 1e-12);
+	f.steps_done = 2;
+	f.seconds = 9 + 2;
+	assert_near(ForecastLeft(&f), 22 * 2 + 2 * 4, 1e-12);
+}
+
 /* The last of two passes took longer than there is room for: mini-batches then seem to take nothing, not less. */
 static void
 passes_of_unequal_cost(void **state)
@@ -154,6 +169,7 @@ main(void)
 		cmocka_unit_test(three_stages),
 		cmocka_unit_test(a_slow_rehearsal_is_outvoted),
 		cmocka_unit_test(a_slow_first_step_is_left_out),
+		cmocka_unit_test(a_pass_tells_of_mini_batches),
 		cmocka_unit_test(passes_of_unequal_cost),
 		cmocka_unit_test(nothing_is_known_at_first),
 	};
