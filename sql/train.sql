@@ -69,7 +69,8 @@ CREATE VIEW eddh_jobs WITH (security_barrier) AS
 SELECT j.job, j.kind, j.model, pg_catalog.pg_get_userbyid(j.owner) AS owner, s.state, j.phase, j.done, j.total, j.epoch, j.loss, j.quality,
 	   j.skipped, j.skipped_example, j.submitted, j.started, j.finished,
 	   CASE WHEN s.state = 'running' AND j.eta IS NOT NULL THEN
-		pg_catalog.date_trunc('second', greatest(j.eta OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp(), '0'::pg_catalog.interval)) END AS eta,
+		pg_catalog.date_trunc('second', greatest(j.eta OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp(), '0'::pg_catalog.interval)
+			OPERATOR(pg_catalog.+) '0.5 second'::pg_catalog.interval) END AS eta,
 	   CASE WHEN s.state = 'failed' THEN coalesce(j.error, 'the server was restarted or the worker was killed') END AS error,
 	   j.remarks, j.images::pg_catalog.regclass AS images, j.method, j.backbone, j.bits, j.options
 FROM eddh_catalog.job AS j CROSS JOIN LATERAL (SELECT eddh_catalog.job_state(j.job, j.state) AS state OFFSET 0) AS s

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "nn/pool.h"
 #include "nn/sgd.h"
@@ -20,6 +21,8 @@
 
 /* Weights that one thread reduces and updates at a time: gradients of a few threads, velocity and weights stay in the second-level cache. */
 #define CHUNK ((size_t) 16384)
+
+#define HUGE_PAGE ((size_t) 2 << 20)
 
 /* A run of weights treated alike. */
 typedef struct run
@@ -112,15 +115,22 @@ stop_of(work *w, int thread)
 static void *
 take(nn_trainer *trainer, size_t count, size_t size)
 {
-	size_t bytes;
+	size_t bytes, align;
 	void *memory;
 
-	if (!eddh_size_mul(count, size, &bytes) || !eddh_size_add(bytes, 63, &bytes))
+	if (!eddh_size_mul(count, size, &bytes))
 		return NULL;
-	bytes &= ~(size_t) 63;
-	memory = aligned_alloc(64, bytes > 0 ? bytes : 64);
-	if (memory != NULL)
-		trainer->memory += bytes;
+	align = bytes < HUGE_PAGE ? 64 : HUGE_PAGE;
+	if (!eddh_size_add(bytes, align - 1, &bytes))
+		return NULL;
+	bytes &= ~(align - 1);
+	memory = aligned_alloc(align, bytes > 0 ? bytes : align);
+	if (memory == NULL)
+		return NULL;
+	/* Arenas are hundreds of megabytes: with small pages the first mini-batch spends seconds on faults. Where the kernel has no large ones, they stay small. */
+	if (align == HUGE_PAGE)
+		(void) madvise(memory, bytes, MADV_HUGEPAGE);
+	trainer->memory += bytes;
 	return memory;
 }
 

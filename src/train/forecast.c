@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* Of a pass to the same number of mini-batches, where one of both was never measured: backward costs at least twice what forward does. */
+/* Of a pass that was never measured, to the same number of mini-batches: backward costs at least twice what forward does. */
 #define PASS_SHARE (1.0 / 3)
 
 /* A rehearsal counts like so many mini-batches: the first ones alone may be slow by chance. */
@@ -25,7 +25,7 @@ StepSeconds(const Forecast *f)
 		seconds = f->seconds;
 		done = f->steps_done + f->passes_done * f->batches * PASS_SHARE;
 	}
-	if (f->first > 0 && (f->steps_done > 1 || f->pass > 0))
+	if (f->first > 0 && (f->steps_done > 1 || f->rehearsed > 0))
 	{
 		seconds -= f->first;
 		done--;
@@ -37,9 +37,7 @@ StepSeconds(const Forecast *f)
 		seconds += REHEARSED_WEIGHT * f->rehearsed;
 		done += REHEARSED_WEIGHT;
 	}
-	if (done > 0)
-		return seconds / done;
-	return f->pass > 0 ? f->pass / f->batches / PASS_SHARE : NAN;
+	return done > 0 ? seconds / done : NAN;
 }
 
 double

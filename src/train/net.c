@@ -16,7 +16,8 @@
 #define FLIP_STREAM UINT64_C(0x666c6970)
 #define CROP_STREAM UINT64_C(0x63726f70)
 
-#define REHEARSE_FROM 25 /* mini-batches: some that teach nothing cost fewer too much */
+/* Fewer mini-batches than this are rehearsed by parts of one: some that teach nothing would cost too much. */
+#define REHEARSE_WHOLE 25
 
 /* What learns, and from what. */
 typedef struct Stage
@@ -55,7 +56,8 @@ struct Net
 	double again_cost;   /* and will once more, at this times the cost; 0: it will not */
 	double pass_seconds; /* of a pass over all pictures, the last or that for the features; 0: unknown */
 	double rehearsed;    /* seconds of a mini-batch; 0: unknown */
-	double first;        /* of the first, if it was not rehearsed */
+	double first;        /* of the first, if it met new memory */
+	bool meets_new_memory;
 };
 
 static void
@@ -300,7 +302,7 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 		if (code != EDDH_OK)
 			return code;
 		net->steps_done += net->now == &net->all;
-		if (net->now == &net->all && net->first == 0 && net->rehearsed == 0)
+		if (net->now == &net->all && net->first == 0 && net->meets_new_memory)
 			net->first = SecondsSince(step_begin);
 		TellProgress(net, start / net->now->batch + 1);
 		code = Checkpoint(net, start + n, call.loss_sum, err);
@@ -421,6 +423,7 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 	net->steps_total = StartStage(&net->all, graph, source, n, (int) options->value[OPTION_BATCH],
 								  (int) options->value[OPTION_EPOCHS], sgd, options);
 	net->epochs = (int) options->value[OPTION_EPOCHS];
+	net->meets_new_memory = true;
 	return net;
 }
 
@@ -505,31 +508,33 @@ NetFree(Net *net)
 static void
 Rehearse(Net *net)
 {
-	int n = (int) Min((size_t) net->all.batch, net->n);
+	int whole = (int) Min((size_t) net->all.batch, net->n);
+	int n = net->steps_total < REHEARSE_WHOLE ? (whole + 3) / 4 : whole;
+	int times = net->steps_total < 2 * REHEARSE_WHOLE ? 2 : 3;
 	double seconds = DBL_MAX;
-	TimestampTz begin;
 	eddh_error err;
 
 	for (int i = 0; i < n; i++)
 		net->order[i] = (uint32) i;
 	net->now = &net->all;
-	for (int i = 0; i < (net->steps_total < 2 * REHEARSE_FROM ? 2 : 3); i++)
+	for (int i = 0; i < times; i++)
 	{
-		begin = GetCurrentTimestamp();
-		if (nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToTrain, net, &WorkerStop, &err) != EDDH_OK)
-			WorkerRaise(&err, NULL);
-		/* The first finds its memory new. */
+		TimestampTz begin = GetCurrentTimestamp();
+
+		WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToTrain, net, &WorkerStop, &err), &err,
+					 NULL);
 		if (i > 0)
 			seconds = Min(seconds, SecondsSince(begin));
 	}
-	net->rehearsed = seconds;
+	net->rehearsed = seconds * whole / n;
+	net->meets_new_memory = n < whole;
 	net->now = &net->head;
 }
 
 const hash_net *
 NetHash(Net *net)
 {
-	if (net->now == &net->head && net->steps_total >= REHEARSE_FROM)
+	if (net->now == &net->head)
 		Rehearse(net);
 	WorkerPhase("learn", (int64) (net->steps_total * net->all.batch));
 	WorkerProgress((int64) (net->steps_done * net->all.batch));
