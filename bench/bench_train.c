@@ -27,7 +27,7 @@ typedef struct data
 } data;
 
 static eddh_code
-fetch(void *arg, size_t row, float *input, eddh_error *err)
+fetch(void *arg, size_t row, float *input, const eddh_stop *stop, eddh_error *err)
 {
 	data *d = arg;
 

@@ -79,6 +79,12 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	return code;
 }
 
+static double
+bulk_bytes(double rows, int dim, int bits, int classes, bool untrained)
+{
+	return rows * classes * sizeof(float);
+}
+
 const hash_method hash_classifier_method = {
 	.name = "classifier",
 	.title = "Class of a linear classifier as code",
@@ -90,5 +96,6 @@ const hash_method hash_classifier_method = {
 	.needs_net = false,
 	.params = params,
 	.check = hash_check_bits,
+	.bulk = bulk_bytes,
 	.train = train,
 };

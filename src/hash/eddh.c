@@ -497,6 +497,19 @@ train(const hash_problem *problem, hash_head *linear, eddh_error *err)
 	return code;
 }
 
+/* Of the variants that are chosen automatically; M for each class twice, since dissimilar pairs are summed up beside it where rows have several labels. */
+static double
+bulk_bytes(double rows, int dim, int bits, int classes, bool untrained)
+{
+	bool small = rows <= PAPER_ROWS;
+	double columns = small ? rows : (double) hash_similarity_default_sample((size_t) rows, dim);
+	double similarity = rows * (16.0 * classes + 32) + columns * dim * sizeof(float);
+
+	if (small)
+		similarity += fmin(KEEP_BYTES, rows * columns);
+	return similarity + rows * bits * 13.0 + columns * bits * 24.0 + (untrained ? rows * dim * sizeof(float) : 0);
+}
+
 const hash_method hash_eddh_method = {
 	.name = "eddh",
 	.title = "Enhanced Deep Discrete Hashing",
@@ -509,6 +522,7 @@ const hash_method hash_eddh_method = {
 	.anchors_by_default = true,
 	.several = (const hash_setting[]){ { "batch", 256 }, { "weight_decay", 0.005 }, { NULL } },
 	.params = params,
+	.bulk = bulk_bytes,
 	.check = check,
 	.train = train,
 };

@@ -179,6 +179,8 @@ typedef struct hash_method
 	/* For rows with several labels, on a trained backbone where not the whole network learns: general options and parameters; NULL: none. */
 	const hash_setting *several;
 	const hash_param *params; /* ends with a NULL name */
+	/* Bytes of bulk memory at once, about; untrained as for check. NULL: what hash_bulk_bytes takes for such. */
+	double (*bulk)(double rows, int dim, int bits, int classes, bool untrained);
 	/* What can be said before a picture is read; train() says the same. NULL: nothing. untrained: problem->features would be NULL. */
 	eddh_code (*check)(int bits, int dim, int epochs, bool untrained, eddh_error *err);
 	eddh_code (*train)(const hash_problem *problem, hash_head *linear, eddh_error *err);
@@ -187,6 +189,9 @@ typedef struct hash_method
 /* Of the two layers above the one that the method wants: whitened if it goes down a gradient, else centred. */
 extern eddh_code hash_anchors_fit(const hash_method *method, size_t rows, int count, const float *values,
 								  nn_graph **out, eddh_error *err);
+
+/* Bytes of problem->bulk and labels->bulk that a training takes at once, for who wants to tell beforehand; roughly, and with default parameters at most. */
+extern double hash_bulk_bytes(const hash_method *method, size_t rows, int dim, int bits, int classes, bool untrained);
 
 /* The table (methods.c): i-th method or NULL; by name or NULL. */
 extern const hash_method *hash_method_at(int i);

@@ -12,6 +12,17 @@ static const hash_method *const methods[] = {
 	&hash_orthohash_method, &hash_classifier_method, &hash_class_codes_method,
 };
 
+double
+hash_bulk_bytes(const hash_method *method, size_t rows, int dim, int bits, int classes, bool untrained)
+{
+	/* Three floats for each bit are the most that one keeps of a row (adsh). */
+	double of_method = method->bulk != NULL ? method->bulk((double) rows, dim, bits, classes, untrained)
+											: (double) rows * (12.0 * bits + 16);
+
+	/* Labels, twice: bitmaps of 64 classes a word, and the class of a row that has one. */
+	return of_method + (double) rows * 2 * (8.0 * ((classes + 63) / 64) + 4);
+}
+
 const hash_method *
 hash_method_at(int i)
 {

@@ -29,7 +29,7 @@ extern size_t LabelRowsLabelled(const LabelRows *rows); /* rows with at least on
 
 /*
  * Bitmaps over all classes the dictionary has now, from bulk (NULL: the heap); so read every table first. rows are numbered as added. The result is freed with
- * the current memory context. 54000 where the bitmaps would exceed 1 GB. Fails only where there is no memory.
+ * the current memory context. Raises 54000 where the bitmaps would exceed 1 GB; returns EDDH_NO_MEMORY where bulk has no more.
  */
 extern eddh_code LabelRowsFinish(LabelRows *rows, const eddh_bulk *bulk, hash_labels **out, eddh_error *err);
 

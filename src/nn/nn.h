@@ -184,8 +184,11 @@ extern eddh_code nn_trainer_create(const nn_graph *graph, int threads, int max_b
 extern void nn_trainer_free(nn_trainer *trainer);
 extern size_t nn_trainer_memory(const nn_trainer *trainer); /* bytes it has allocated */
 
-/* Fills input (count floats) with sample `row`; called from several threads, on different rows. What it returns ends the call that asked for it. */
-typedef eddh_code (*nn_fetch)(void *arg, size_t row, float *input, eddh_error *err);
+/*
+ * Fills input (count floats) with sample `row`; called from several threads, on different rows. stop: to look at where that takes long, on this thread. What it returns
+ * ends the call that asked for it.
+ */
+typedef eddh_code (*nn_fetch)(void *arg, size_t row, float *input, const eddh_stop *stop, eddh_error *err);
 
 /* Given outputs u (n x outputs) of the batch's rows, writes dLoss/du, already averaged over the batch as the method wants. Main thread only. */
 typedef eddh_code (*nn_gradient)(void *arg, int n, const uint32_t *rows, const float *u, float *du, eddh_error *err);

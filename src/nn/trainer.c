@@ -115,21 +115,20 @@ stop_of(work *w, int thread)
 static void *
 take(nn_trainer *trainer, size_t count, size_t size)
 {
-	size_t bytes, align;
+	size_t bytes;
 	void *memory;
 
-	if (!eddh_size_mul(count, size, &bytes))
+	if (!eddh_size_mul(count, size, &bytes) || !eddh_size_add(bytes, 63, &bytes))
 		return NULL;
-	align = bytes < HUGE_PAGE ? 64 : HUGE_PAGE;
-	if (!eddh_size_add(bytes, align - 1, &bytes))
-		return NULL;
-	bytes &= ~(align - 1);
-	memory = aligned_alloc(align, bytes > 0 ? bytes : align);
+	bytes &= ~(size_t) 63;
+	memory = aligned_alloc(bytes < HUGE_PAGE ? 64 : HUGE_PAGE, bytes > 0 ? bytes : 64);
 	if (memory == NULL)
 		return NULL;
+#ifdef MADV_HUGEPAGE
 	/* Arenas are hundreds of megabytes: with small pages the first mini-batch spends seconds on faults. Where the kernel has no large ones, they stay small. */
-	if (align == HUGE_PAGE)
-		(void) madvise(memory, bytes, MADV_HUGEPAGE);
+	if (bytes >= HUGE_PAGE)
+		(void) madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#endif
 	trainer->memory += bytes;
 	return memory;
 }
@@ -333,7 +332,7 @@ forward_task(void *arg, int thread)
 	if (count == 0)
 		return;
 	for (size_t i = 0; s->code == EDDH_OK && i < count; i++)
-		s->code = w->fetch(w->fetch_arg, w->rows[first + i], s->input + i * trainer->inputs, &s->error);
+		s->code = w->fetch(w->fetch_arg, w->rows[first + i], s->input + i * trainer->inputs, &stop, &s->error);
 	if (s->code != EDDH_OK)
 		return;
 	s->code = nn_forward(w->plan, (int) count, s->input, w->arenas != NULL ? w->arenas[thread] : s->arena,

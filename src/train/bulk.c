@@ -1,12 +1,14 @@
 /* bulk.c: arrays as long as the table. */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "train/bulk.h"
 #include "train/spool.h"
 #include "train/worker.h"
 #include "utils/memutils.h"
 
-#define LEAST_BYTES ((size_t) 1 << 20) /* a file for less is not worth it */
+#define LEAST_BYTES ((size_t) 1 << 20)  /* a file for less is not worth it */
+#define SLICE_BYTES ((size_t) 64 << 20) /* of a file, between two looks whether to stop */
 
 typedef struct Room
 {
@@ -17,9 +19,11 @@ typedef struct Room
 
 static Room *rooms;
 
+/* What Alloc attempts, a part at a time. */
 typedef struct Wanted
 {
 	size_t bytes;
+	size_t found; /* of these */
 	Room *room;
 } Wanted;
 
@@ -29,20 +33,57 @@ OpenRoom(void *arg)
 	Wanted *wanted = arg;
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
 
-	wanted->room = palloc(sizeof(Room));
-	wanted->room->memory = SpoolRoom(wanted->bytes, &wanted->room->spool);
+	wanted->room = palloc0(sizeof(Room));
+	wanted->room->spool = SpoolCreate();
 	MemoryContextSwitchTo(old);
+}
+
+static void
+ExtendRoom(void *arg)
+{
+	Wanted *wanted = arg;
+	size_t now = Min(SLICE_BYTES, wanted->bytes - wanted->found);
+
+	SpoolExtend(wanted->room->spool, now);
+	wanted->found += now;
+}
+
+static void
+MapRoom(void *arg)
+{
+	Wanted *wanted = arg;
+
+	wanted->room->memory = SpoolMapWritable(wanted->room->spool);
+}
+
+/* Closing a file may log its size, and to log is to look for interrupts: an error must not jump from plain C. */
+static void
+CloseRoom(Room *room)
+{
+	HOLD_INTERRUPTS();
+	SpoolFree(room->spool);
+	pfree(room);
+	RESUME_INTERRUPTS();
 }
 
 static void *
 Alloc(void *arg, size_t bytes)
 {
 	Wanted wanted = { .bytes = bytes };
+	bool ok;
 
 	if (bytes < LEAST_BYTES)
 		return calloc(1, bytes);
 	if (!WorkerAttempt(OpenRoom, &wanted))
 		return NULL;
+	do
+		ok = !eddh_stopped(&WorkerStop) && WorkerAttempt(ExtendRoom, &wanted);
+	while (ok && wanted.found < bytes);
+	if (!ok || !WorkerAttempt(MapRoom, &wanted))
+	{
+		CloseRoom(wanted.room);
+		return NULL;
+	}
 	wanted.room->next = rooms;
 	rooms = wanted.room;
 	return rooms->memory;
@@ -57,8 +98,7 @@ Release(void *arg, void *memory)
 			Room *room = *at;
 
 			*at = room->next;
-			SpoolFree(room->spool);
-			pfree(room);
+			CloseRoom(room);
 			return;
 		}
 	free(memory);

@@ -221,15 +221,13 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 		net = NetCreate(start, &source, n, 0, 1, NULL, *options);
 		nn_graph_free(start);
 		problem.net = NetHash(net);
-		if (method->train(&problem, &head, &err) != EDDH_OK)
-			WorkerRaise(&err, method->name);
+		WORKER_CHECK(method->train(&problem, &head, &err), &err, method->name);
 		EDDH_CHECK(nn_graph_copy(NetGraph(net), &learned, &err), &err, NULL);
 		NetFree(net);
 	}
 	else
 	{
-		if (method->train(&problem, &head, &err) != EDDH_OK)
-			WorkerRaise(&err, method->name);
+		WORKER_CHECK(method->train(&problem, &head, &err), &err, method->name);
 		EDDH_CHECK(hash_head_graph(&head, &learned, &err), &err, NULL);
 		hash_head_clear(&head);
 	}
@@ -281,8 +279,7 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	eddh_bulk_free(&TrainBulk, u);
 	ranking.database_codes = codes;
 	ranking.query_codes = codes + c->n_database * bytes;
-	if (hash_measure(&ranking, &quality, &err) != EDDH_OK)
-		WorkerRaise(&err, NULL);
+	WORKER_CHECK(hash_measure(&ranking, &quality, &err), &err, NULL);
 	CompareSay(pair, "map", quality.map);
 	CompareSay(pair, "ndcg", quality.ndcg);
 	CompareSay(pair, "precision_radius_2", quality.precision_radius2);
@@ -291,8 +288,7 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	if (c->plan->top > 0)
 	{
 		ranking.top = c->plan->top;
-		if (hash_measure(&ranking, &quality, &err) != EDDH_OK)
-			WorkerRaise(&err, NULL);
+		WORKER_CHECK(hash_measure(&ranking, &quality, &err), &err, NULL);
 		CompareSay(pair, psprintf("map@%d", c->plan->top), quality.map);
 		CompareSay(pair, psprintf("precision@%d", c->plan->top), quality.precision_top);
 	}

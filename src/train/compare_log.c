@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "report.h"
+#include "train/bulk.h"
 #include "train/compare.h"
 #include "train/worker.h"
 
@@ -34,7 +35,7 @@ CompareSayShape(const ComparePair *pair, size_t n, const uint8 *codes)
 	int bits = pair->bits;
 	size_t bytes = (bits + 7) / 8, distinct = n > 0;
 	double balance = 0;
-	uint8 *sorted = palloc_extended(Max(1, n * bytes), MCXT_ALLOC_HUGE);
+	uint8 *sorted = TrainBulkAlloc(n, bytes, 1);
 
 	for (int j = 0; j < bits; j++)
 	{
@@ -50,7 +51,7 @@ CompareSayShape(const ComparePair *pair, size_t n, const uint8 *codes)
 		distinct += memcmp(sorted + (i - 1) * bytes, sorted + i * bytes, bytes) != 0;
 	CompareSay(pair, "balance", balance);
 	CompareSay(pair, "distinct_codes", (double) distinct);
-	pfree(sorted);
+	eddh_bulk_free(&TrainBulk, sorted);
 }
 
 /* ---- Curves ---- */

@@ -1,6 +1,7 @@
 /* dataset.c: a table of pictures, read once in short transactions, kept in spools. */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "model/model.h"
 #include "report.h"
@@ -11,6 +12,9 @@
 #include "train/submit.h"
 #include "train/worker.h"
 #include "utils/memutils.h"
+
+/* Times what the network sees: a picture of more is not decoded more than once (option decode: auto). */
+#define MANY_PIXELS 16
 
 typedef struct ReadState
 {
@@ -31,15 +35,28 @@ DataSetLongestFile(TrainDecode decode, int64 picture_bytes)
 	return decode == DECODE_ONCE ? 0 : decode == DECODE_ALWAYS ? PG_INT64_MAX : picture_bytes / 2;
 }
 
+/* Short files may hold many pixels, and to decode them again and again takes time and, on each thread, memory. */
+static bool
+HasManyPixels(const ReadState *state, const uint8 *file, size_t len)
+{
+	image_info info;
+
+	return image_probe(file, len, &state->limits, &info, NULL) != EDDH_OK ||
+		   (uint64) info.width * info.height > MANY_PIXELS * (state->data->picture_bytes / 3);
+}
+
 /* To the spools; the file has been decoded to state->rgb. */
 static void
 Keep(ReadState *state, const uint8 *file, size_t len)
 {
-	size_t picture_bytes = state->data->picture_bytes;
+	DataSet *data = state->data;
+	size_t picture_bytes = data->picture_bytes;
 	uint64 end;
 
+	data->fingerprint = hash_bytes_extended(state->rgb, (int) picture_bytes, data->fingerprint);
 	/* A file exactly as long as what it unpacks to is kept unpacked, too: the length tells which it is. */
-	if (len <= DataSetLongestFile(state->decode, picture_bytes) && len != picture_bytes)
+	if (len <= DataSetLongestFile(state->decode, picture_bytes) && len != picture_bytes &&
+		(state->decode == DECODE_ALWAYS || !HasManyPixels(state, file, len)))
 		SpoolWrite(state->pictures, file, len);
 	else
 		SpoolWrite(state->pictures, state->rgb, picture_bytes);
@@ -95,7 +112,7 @@ DataSetRead(const image_prep *prep, TrainDecode decode, int64 expected_rows)
 	data->prep = *prep;
 	data->picture_bytes = (size_t) prep->size * prep->size * 3;
 	data->limits = state.limits = ModelImageLimits();
-	data->limits.stop = &WorkerStop;
+	data->limits.stop = NULL;
 	state.pictures = SpoolCreate();
 	state.ends = SpoolCreate();
 	state.rgb = palloc(data->picture_bytes);
@@ -126,8 +143,9 @@ DataSetRead(const image_prep *prep, TrainDecode decode, int64 expected_rows)
 }
 
 eddh_code
-DataSetPicture(const DataSet *data, size_t row, const uint8 **rgb, uint8 **room, eddh_error *err)
+DataSetPicture(const DataSet *data, size_t row, const uint8 **rgb, uint8 **room, const eddh_stop *stop, eddh_error *err)
 {
+	image_limits limits = data->limits;
 	uint64 begin = row > 0 ? data->ends[row - 1] : 0;
 	size_t len = data->ends[row] - begin;
 	eddh_code code;
@@ -140,7 +158,8 @@ DataSetPicture(const DataSet *data, size_t row, const uint8 **rgb, uint8 **room,
 	*room = malloc(data->picture_bytes);
 	if (*room == NULL)
 		return eddh_fail(err, EDDH_NO_MEMORY, "not enough memory to decode a picture");
-	code = image_load(*rgb, len, &data->prep, &data->limits, *room, err);
+	limits.stop = stop;
+	code = image_load(*rgb, len, &data->prep, &limits, *room, err);
 	if (code != EDDH_OK)
 	{
 		free(*room);

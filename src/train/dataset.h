@@ -14,7 +14,8 @@ typedef struct DataSet
 	size_t unlabelled;           /* rows left out because they have no label */
 	LabelDictionary *dictionary; /* NULL without labels */
 	hash_labels *labels;         /* of all rows; NULL without labels */
-	image_limits limits;         /* for any thread */
+	image_limits limits;         /* with which they were decoded; no stop */
+	uint64 fingerprint;          /* of the pixels as a network sees them */
 	const uint8 *pictures;       /* one after the other: files, or unpacked to picture_bytes */
 	const uint64 *ends;          /* rows: where each ends */
 	size_t picture_bytes;        /* size x size x 3; a picture of this length is unpacked */
@@ -26,14 +27,15 @@ typedef struct DataSet
  */
 extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int64 expected_rows);
 
-/* The longest file that is kept as it is; pictures with longer ones are unpacked. */
+/* The longest file that is kept as it is; pictures with longer ones, and with DECODE_AUTO those of very many pixels, are unpacked. */
 extern int64 DataSetLongestFile(TrainDecode decode, int64 picture_bytes);
 
 /*
  * *rgb: the picture's picture_bytes pixels, in the spool or decoded to *room, which is the caller's to free and NULL in the first case. Any thread. Errors
- * as image_load; a picture in the data set has been decoded before, so they mean that memory or time ran out.
+ * as image_load; a picture in the data set has been decoded before, so they mean a stop, or that there is no memory.
  */
-extern eddh_code DataSetPicture(const DataSet *data, size_t row, const uint8 **rgb, uint8 **room, eddh_error *err);
+extern eddh_code DataSetPicture(const DataSet *data, size_t row, const uint8 **rgb, uint8 **room, const eddh_stop *stop,
+								eddh_error *err);
 
 /* Labels of some rows, renumbered 0..n-1. In the current memory context. */
 extern hash_labels *DataSetLabels(const DataSet *data, size_t n, const uint32 *rows);

@@ -148,7 +148,7 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 	size_t piece = Min(n, PIECE);
 	Net *net = NetCreate(graph, source, piece, INT_MAX, 0, NULL, t->options);
 	Spool *spool;
-	float *out = TrainBulkAlloc(piece, dim, sizeof(float));
+	float *out = MemoryContextAlloc(WorkerContext(), sizeof(float) * Max(piece * dim, 1));
 	TimestampTz begin;
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
 
@@ -172,7 +172,7 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 		WorkerTick();
 	}
 	t->picture_seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC / Max(n, 1);
-	eddh_bulk_free(&TrainBulk, out);
+	pfree(out);
 	NetFree(net);
 	return SpoolMap(spool);
 }
@@ -309,9 +309,7 @@ Fingerprint(const Training *t)
 	mix = Mix(mix, t->rows, sizeof(uint32) * (t->n_train + t->n_held));
 	if (data->labels != NULL)
 		mix = Mix(mix, data->labels->bitmap, sizeof(uint64) * data->labels->rows * data->labels->words);
-	if (data->rows > 0)
-		mix = Mix(mix, data->pictures, data->ends[data->rows - 1]);
-	return mix;
+	return Mix(mix, &data->fingerprint, sizeof(data->fingerprint));
 }
 
 /* ---- The end ---- */

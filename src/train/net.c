@@ -87,64 +87,76 @@ Coin(uint64 seed, int epoch, size_t sample)
 	return (eddh_rng_next(&rng) >> 63) != 0;
 }
 
-static eddh_code
-Fetch(void *arg, size_t sample, float *input, eddh_error *err)
-{
-	const Net *net = arg;
-	const NetSource *source = &net->now->source;
-
-	if (net->now == &net->head)
-		for (size_t j = 0; j < source->dim; j++)
-			input[j] = (source->features[sample * source->dim + j] - net->mean[j]) * net->scale;
-	else if (source->features != NULL)
-		memcpy(input, source->features + sample * source->dim, source->dim * sizeof(float));
-	else
-	{
-		const uint8 *rgb;
-		uint8 *room;
-		eddh_code code = DataSetPicture(source->data, source->rows[sample], &rgb, &room, err);
-
-		if (code != EDDH_OK)
-			return code;
-		image_normalise(&net->prep, rgb, input);
-		free(room);
-	}
-	return EDDH_OK;
-}
-
 /* A random part of the picture, the same whichever thread shows it. */
-static eddh_code
-FetchPart(const Net *net, size_t sample, float *input, eddh_error *err)
+static void
+ShowPart(const Net *net, size_t sample, const uint8 *rgb, float *input)
 {
-	const NetSource *source = &net->now->source;
 	double size = net->prep.size, side;
 	float left, top;
-	const uint8 *rgb;
-	uint8 *room;
 	eddh_rng rng;
-	eddh_code code = DataSetPicture(source->data, source->rows[sample], &rgb, &room, err);
 
-	if (code != EDDH_OK)
-		return code;
 	eddh_rng_seed_stream(&rng, net->seed ^ CROP_STREAM, ((uint64) net->epoch << 32) ^ sample);
 	side = size * (1 - net->crop * eddh_rng_uniform(&rng));
 	left = (float) ((size - side) * eddh_rng_uniform(&rng));
 	top = (float) ((size - side) * eddh_rng_uniform(&rng));
 	image_normalise_window(&net->prep, rgb, left, top, (float) side, input);
+}
+
+/* to_learn: with what varies from epoch to epoch. */
+static eddh_code
+ShowPicture(const Net *net, size_t sample, bool to_learn, float *input, const eddh_stop *stop, eddh_error *err)
+{
+	const NetSource *source = &net->now->source;
+	const uint8 *rgb;
+	uint8 *room;
+	eddh_code code = DataSetPicture(source->data, source->rows[sample], &rgb, &room, stop, err);
+
+	if (code != EDDH_OK)
+		return code;
+	if (to_learn && net->crop > 0)
+		ShowPart(net, sample, rgb, input);
+	else
+		image_normalise(&net->prep, rgb, input);
 	free(room);
+	if (to_learn && net->flip && Coin(net->seed, net->epoch, sample))
+		Flip(input, net->prep.size);
+	return EDDH_OK;
+}
+
+static void
+CopyFeatures(const Net *net, size_t sample, float *input)
+{
+	const NetSource *source = &net->now->source;
+	const float *features = source->features + sample * source->dim;
+
+	if (net->now == &net->head)
+		for (size_t j = 0; j < source->dim; j++)
+			input[j] = (features[j] - net->mean[j]) * net->scale;
+	else
+		memcpy(input, features, source->dim * sizeof(float));
+}
+
+static eddh_code
+Fetch(void *arg, size_t sample, float *input, const eddh_stop *stop, eddh_error *err)
+{
+	const Net *net = arg;
+
+	if (net->now->source.features == NULL)
+		return ShowPicture(net, sample, false, input, stop, err);
+	CopyFeatures(net, sample, input);
 	return EDDH_OK;
 }
 
 static eddh_code
-FetchToTrain(void *arg, size_t sample, float *input, eddh_error *err)
+FetchToTrain(void *arg, size_t sample, float *input, const eddh_stop *stop, eddh_error *err)
 {
 	const Net *net = arg;
-	bool pictures = net->now->source.features == NULL; /* features have no parts and no mirror image */
-	eddh_code code = pictures && net->crop > 0 ? FetchPart(net, sample, input, err) : Fetch(arg, sample, input, err);
 
-	if (code == EDDH_OK && pictures && net->flip && Coin(net->seed, net->epoch, sample))
-		Flip(input, net->prep.size);
-	return code;
+	/* Features have no parts and no mirror image. */
+	if (net->now->source.features == NULL)
+		return ShowPicture(net, sample, true, input, stop, err);
+	CopyFeatures(net, sample, input);
+	return EDDH_OK;
 }
 
 /* ---- hash_net ---- */
@@ -364,7 +376,7 @@ AllFeatures(void *ctx, float *z, eddh_error *err)
 		return Pass(net, REPLAY_FEATURES, net->features, sizeof(float) * net->n * net->feature_dim, z, err);
 	for (size_t i = 0; i < net->n; i++)
 	{
-		eddh_code code = Fetch(net, i, z + i * net->all.source.dim, err);
+		eddh_code code = Fetch(net, i, z + i * net->all.source.dim, &WorkerStop, err);
 
 		if (code != EDDH_OK)
 			return code;
@@ -562,10 +574,8 @@ NetOutputs(Net *net, size_t first, size_t n, float *out)
 	{
 		/* By pieces, for the order array has room for the training samples only. */
 		size_t piece = Min(n - done, Max(net->n, 1));
-		eddh_code code = Outputs(net, first + done, piece, NULL, out + done * net->outputs, &err);
 
-		if (code != EDDH_OK)
-			WorkerRaise(&err, NULL);
+		WORKER_CHECK(Outputs(net, first + done, piece, NULL, out + done * net->outputs, &err), &err, NULL);
 		done += piece;
 	}
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "train/progress.h"
 #include "train/worker.h"
 #include "utils/builtins.h"
@@ -133,7 +134,10 @@ WorkerRemark(const char *fmt, ...)
 			break;
 		enlargeStringInfo(&now_done.remarks, needed);
 	}
+	/* To log is to look for interrupts, and this may be said in the midst of plain C. */
+	HOLD_INTERRUPTS();
 	ereport(LOG, (errmsg("eddh job " INT64_FORMAT ": %s", WorkerJob()->id, now_done.remarks.data + start)));
+	RESUME_INTERRUPTS();
 	MemoryContextSwitchTo(context);
 }
 

@@ -1,6 +1,7 @@
 /* spool.c: a temporary file, written in order and then mapped. */
 #include "postgres.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -31,25 +32,35 @@ SpoolCreate(void)
 }
 
 static void
-Flush(Spool *spool)
+Fail(const Spool *spool)
+{
+	ereport(
+		ERROR,
+		(errcode_for_file_access(), errmsg("could not write to temporary file \"%s\": %m", FilePathName(spool->file)),
+		 errhint(
+			 "Jobs keep pictures, features and codes in temporary files; of a training the NOTICE of eddh_train says how much they take.")));
+}
+
+static void
+WriteAll(Spool *spool, const void *bytes, size_t len, off_t at)
 {
 	size_t done = 0;
 
-	while (done < spool->buffered)
+	while (done < len)
 	{
-		int n = FileWrite(spool->file, (char *) spool->buffer + done, spool->buffered - done, spool->written,
-						  WAIT_EVENT_BUFFILE_WRITE);
+		int n = FileWrite(spool->file, (char *) bytes + done, len - done, at + done, WAIT_EVENT_BUFFILE_WRITE);
 
 		if (n <= 0)
-			ereport(
-				ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not write to temporary file \"%s\": %m", FilePathName(spool->file)),
-				 errhint(
-					 "A training keeps pictures, features and codes in temporary files; eddh_train says how much they take.")));
+			Fail(spool);
 		done += n;
-		spool->written += n;
 	}
+}
+
+static void
+Flush(Spool *spool)
+{
+	WriteAll(spool, spool->buffer, spool->buffered, spool->written);
+	spool->written += spool->buffered;
 	spool->buffered = 0;
 }
 
@@ -58,6 +69,7 @@ SpoolWrite(Spool *spool, const void *bytes, size_t len)
 {
 	const uint8 *from = bytes;
 
+	Assert(spool->buffer != NULL);
 	while (len > 0)
 	{
 		size_t n = Min(len, BUFFER_BYTES - spool->buffered);
@@ -75,6 +87,40 @@ size_t
 SpoolSize(const Spool *spool)
 {
 	return (size_t) spool->written + spool->buffered;
+}
+
+/*
+ * A file that was only made longer would do, but for a disk that is full: that has to show here, not as a SIGBUS when the memory is used. Where the file system cannot
+ * reserve blocks, zeroes are written; one that then puts what overwrites them elsewhere (copy on write) keeps that danger.
+ */
+void
+SpoolExtend(Spool *spool, size_t bytes)
+{
+	static const char zero = 0;
+	off_t begin;
+	int error = EOPNOTSUPP;
+
+	Flush(spool);
+	begin = spool->written;
+	/* By fd.c, which counts it against temp_file_limit and leaves the descriptor open. */
+	WriteAll(spool, &zero, 1, begin + bytes - 1);
+#ifdef HAVE_POSIX_FALLOCATE
+	do
+		error = posix_fallocate(FileGetRawDesc(spool->file), begin, bytes);
+	while (error == EINTR);
+#endif
+	if (error == EOPNOTSUPP || error == EINVAL)
+	{
+		memset(spool->buffer, 0, BUFFER_BYTES);
+		for (size_t done = 0; done < bytes; done += BUFFER_BYTES)
+			WriteAll(spool, spool->buffer, Min(BUFFER_BYTES, bytes - done), begin + done);
+	}
+	else if (error != 0)
+	{
+		errno = error;
+		Fail(spool);
+	}
+	spool->written = begin + bytes;
 }
 
 /* What was written, as memory. */
@@ -105,20 +151,10 @@ SpoolMap(Spool *spool)
 }
 
 void *
-SpoolRoom(size_t bytes, Spool **spool)
+SpoolMapWritable(Spool *spool)
 {
-	Spool *room = SpoolCreate();
-
-	/* Written, not just made as long: a disk that is full has to show here, not as a SIGBUS when the memory is used. */
-	memset(room->buffer, 0, BUFFER_BYTES);
-	for (size_t done = 0; done < bytes; done += room->buffered)
-	{
-		if (room->buffered == BUFFER_BYTES)
-			Flush(room);
-		room->buffered = Min(BUFFER_BYTES, bytes - done);
-	}
-	*spool = room;
-	return Map(room, PROT_READ | PROT_WRITE);
+	Assert(spool->map == NULL && SpoolSize(spool) > 0);
+	return Map(spool, PROT_READ | PROT_WRITE);
 }
 
 void

@@ -18,7 +18,10 @@ extern size_t SpoolSize(const Spool *spool);
 extern const void *SpoolMap(Spool *spool);
 extern void SpoolFree(Spool *spool);
 
-/* Zeroed bytes to read and write, from *spool, until SpoolFree. bytes > 0. */
-extern void *SpoolRoom(size_t bytes, Spool **spool);
+/* Appends zeroes that have their place on the disk. As long as the disk takes to find it: bytes should be some megabytes. */
+extern void SpoolExtend(Spool *spool, size_t bytes);
+
+/* As SpoolMap, to be written to as well. */
+extern void *SpoolMapWritable(Spool *spool);
 
 #endif /* EDDH_TRAIN_SPOOL_H */

@@ -1,7 +1,5 @@
-/* train.c: eddh_train: everything that can be checked before a worker starts, and what it will cost. */
+/* train.c: eddh_train: everything that can be checked before a worker starts. */
 #include "postgres.h"
-
-#include <math.h>
 
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -11,40 +9,18 @@
 #include "miscadmin.h"
 #include "model/model.h"
 #include "report.h"
+#include "train/cost.h"
 #include "train/dataset.h"
-#include "train/layers.h"
 #include "train/options.h"
 #include "train/submit.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(eddh_train);
 
 #define DEFAULT_METHOD_LABELLED   "eddh"
 #define DEFAULT_METHOD_UNLABELLED "itq"
-
-/* Multiply-adds a second and thread, for the estimate in the NOTICE; measured with cnn-s on one core of a small cloud machine. */
-#define MACS_A_SECOND 4e10
-
-/* To decode a byte of a photograph's JPEG; measured on the same machine. */
-#define SECONDS_A_BYTE 6e-8
-
-/* What is less has no file of its own (bulk.c), as far as this estimate goes. */
-#define SMALL_ARRAYS 4e6
-
-typedef struct Counts
-{
-	int64 pictures;
-	int64 labelled;
-	int64 bytes;      /* of all pictures */
-	int64 file_bytes; /* of those that a training keeps as files */
-	int64 unpacked;   /* the others */
-	bool several_classes;
-	bool several_labels; /* of some picture */
-	char *common;        /* in an array of labels: one that every picture has; NULL: none */
-} Counts;
 
 static const hash_method *
 FindMethod(const char *name, bool has_labels)
@@ -89,10 +65,10 @@ CommonLabel(Oid relation, const SubmitColumn *image, const SubmitColumn *label, 
 }
 
 /* Runs as the caller, who thereby shows that he may read the columns. */
-static Counts
+static TrainCounts
 Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label, int64 longest_file)
 {
-	Counts counts = { 0 };
+	TrainCounts counts = { 0 };
 	MemoryContext context = CurrentMemoryContext;
 	StringInfoData sql;
 	char *length = psprintf("pg_catalog.octet_length(t.%s)", quote_identifier(image->name));
@@ -154,8 +130,35 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label, int64 
 	return counts;
 }
 
+/* How many different labels pictures have; another look at the column, so only for the estimate. */
+static int64
+CountClasses(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
+{
+	bool is_array = OidIsValid(get_element_type(label->type)), isnull;
+	const char *column = quote_identifier(label->name);
+	StringInfoData sql;
+	int64 classes;
+
+	initStringInfo(&sql);
+	appendStringInfo(
+		&sql, "SELECT pg_catalog.count(*) FROM (SELECT DISTINCT l.label::pg_catalog.text COLLATE \"C\" FROM %s AS t,",
+		SubmitRelationName(relation));
+	if (is_array)
+		appendStringInfo(&sql, " LATERAL pg_catalog.unnest(t.%s) AS l(label)", column);
+	else
+		appendStringInfo(&sql, " LATERAL (SELECT t.%s) AS l(label)", column);
+	appendStringInfo(&sql, " WHERE t.%s IS NOT NULL AND l.label IS NOT NULL) AS d", quote_identifier(image->name));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not count the labels of %s", SubmitRelationName(relation));
+	classes = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return classes;
+}
+
 static void
-CheckCounts(Oid relation, const Counts *counts, bool has_labels, const hash_method *method, int bits)
+CheckCounts(Oid relation, const TrainCounts *counts, bool has_labels, const hash_method *method, int bits)
 {
 	int64 usable = has_labels ? counts->labelled : counts->pictures;
 
@@ -211,88 +214,6 @@ CheckNotInTraining(const char *model)
 }
 
 static char *
-Bytes(double bytes)
-{
-	if (bytes < 10e6)
-		return psprintf("%.0f kB", ceil(bytes / 1e3));
-	if (bytes < 10e9)
-		return psprintf("%.0f MB", bytes / 1e6);
-	return psprintf("%.0f GB", bytes / 1e9);
-}
-
-static char *
-Duration(double seconds)
-{
-	if (seconds < 90)
-		return psprintf("%.0f s", ceil(seconds));
-	if (seconds < 5400)
-		return psprintf("%.0f min", ceil(seconds / 60));
-	return psprintf("%.0f h", ceil(seconds / 3600));
-}
-
-static int64
-PictureBytes(const ModelBackbone *backbone)
-{
-	return (int64) backbone->prep.size * backbone->prep.size * 3;
-}
-
-static double
-LearningMemory(const ModelBackbone *backbone, const hash_method *method, const TrainOptions *options)
-{
-	TrainLayers layers = (TrainLayers) options->value[OPTION_TRAIN_LAYERS];
-	MemoryContext context, caller;
-	double bytes;
-
-	if (!method->needs_net || layers == TRAIN_HASH)
-		return 0;
-	/* The network itself goes as soon as it has told. */
-	context = AllocSetContextCreate(CurrentMemoryContext, "eddh cost", ALLOCSET_DEFAULT_SIZES);
-	caller = MemoryContextSwitchTo(context);
-	bytes = LayersMemory(ModelReadBackbone(backbone, ModelBuiltinSeed), layers, (int) options->value[OPTION_THREADS],
-						 (int) options->value[OPTION_BATCH]);
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(context);
-	return bytes;
-}
-
-static void
-TellCost(int64 rows, const Counts *counts, int bits, const ModelBackbone *backbone, const hash_method *method,
-		 const TrainOptions *options)
-{
-	bool all = method->needs_net && options->value[OPTION_TRAIN_LAYERS] == TRAIN_ALL;
-	bool again = method->needs_net && TrainOptionsLearnsAgain(options, method, backbone->trained);
-	bool alone = !method->needs_net || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH || again;
-	double threads = options->value[OPTION_THREADS];
-	double n = (double) rows;
-	double share = n / counts->pictures; /* that has a label, where that is asked for */
-	double pixels = PictureBytes(backbone);
-	double features = backbone->features;
-	/* Kernel values lie on disk twice, as they come and conditioned; features of a network that has learned, beside those it had before. */
-	double anchors = alone ? Min(n, TrainOptionsAnchors(options, method)) : 0;
-	double spooled = (backbone->trained || !all ? features : 0) + (again ? features : 0) + 2 * anchors;
-	/* What a method knows of each picture (F, B, P and what pulls them), and features of a network that is untrained, once more for a checkpoint. */
-	double arrays = n * (bits * 16.0 + (all && !backbone->trained ? 2 * features * sizeof(float) : 0));
-	double disk = share * (counts->file_bytes + counts->unpacked * pixels) + n * (8 + spooled * sizeof(float)) +
-				  (arrays < SMALL_ARRAYS ? 0 : arrays);
-	/* Conditioning takes three matrices of anchors x anchors, two of them double. */
-	double memory = 30e6 + 4.0 * (double) backbone->parameters + LearningMemory(backbone, method, options) +
-					(arrays < SMALL_ARRAYS ? arrays : 0) + 20 * anchors * anchors;
-	double passes = all ? 4.5 * options->value[OPTION_EPOCHS] : 1;
-	/* Of the hash layer, an epoch: forward, and backward twice that. Where it learns before and after the network, it sees features first. */
-	double epochs = again ? TrainOptionsHeadEpochs(options, backbone->trained) : options->value[OPTION_EPOCHS];
-	double layer = epochs * bits * 3 * (anchors > 0 ? anchors + (again ? features : 0) : features);
-	double kernel = anchors * (features + 2 * anchors);
-	double shown = all ? options->value[OPTION_EPOCHS] : 1;
-	double seconds = 1 + share * (counts->bytes + counts->file_bytes * shown / threads) * SECONDS_A_BYTE +
-					 n * (2e-9 * pixels + (double) backbone->macs * passes / (MACS_A_SECOND * threads)) +
-					 n * (layer + kernel) / MACS_A_SECOND;
-
-	ereport(NOTICE, (errmsg("training on " INT64_FORMAT " pictures begins when this transaction commits", rows),
-					 errdetail("It takes about %s of memory, %s of temporary disk space and, roughly, %s.",
-							   Bytes(memory), Bytes(disk), Duration(seconds))));
-}
-
-static char *
 RequiredText(FunctionCallInfo fcinfo, int arg, const char *name)
 {
 	if (PG_ARGISNULL(arg))
@@ -311,7 +232,7 @@ eddh_train(PG_FUNCTION_ARGS)
 	const hash_method *method;
 	ModelBackbone *backbone;
 	TrainOptions *options;
-	Counts counts;
+	TrainCounts counts;
 	JobChange row = { 0 };
 	int64 job, rows, learned;
 	bool replace;
@@ -353,7 +274,7 @@ eddh_train(PG_FUNCTION_ARGS)
 							errhint("Name the column that tells what a picture shows, or none.")));
 	}
 	counts = Count(images, &image, label_name != NULL ? &label : NULL,
-				   DataSetLongestFile((TrainDecode) options->value[OPTION_DECODE], PictureBytes(backbone)));
+				   DataSetLongestFile((TrainDecode) options->value[OPTION_DECODE], CostPictureBytes(backbone)));
 	CheckCounts(images, &counts, label_name != NULL, method, bits);
 	rows = label_name != NULL ? counts.labelled : counts.pictures;
 	learned = label_name != NULL ? rows - TrainOptionsHeldOut(options, rows, bits) : rows;
@@ -379,8 +300,9 @@ eddh_train(PG_FUNCTION_ARGS)
 				(errmsg("backbone \"%s\" is untrained, and stays so", backbone->name),
 				 errdetail("Codes will come from features that random weights make."),
 				 errhint("Use a backbone that is trained, or a method and train_layers that teach this one.")));
-	/* It takes a look at the whole network. */
+	/* It takes a look at the whole network, and at all labels. */
 	if (message_level_is_interesting(NOTICE))
-		TellCost(rows, &counts, bits, backbone, method, options);
+		CostTell(&counts, label_name != NULL ? CountClasses(images, &image, &label) : 0, bits, backbone, method,
+				 options);
 	PG_RETURN_INT64(job);
 }

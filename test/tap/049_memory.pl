@@ -64,34 +64,60 @@ for my $decode (sort keys %bytes)
 
 # ---- What it takes of the memory ----
 
-# The most anonymous memory that the worker of a training on so many pictures has at once, in kB: pages of files are not counted.
+$node->safe_psql('postgres', "CREATE TABLE many$_ AS SELECT label, image FROM picture, generate_series(1, $_ / 96 + 1) LIMIT $_") for 1200, 6000;
+
+# Codes of 1,024 bits: F, B and what pulls them are arrays of more than a megabyte.
+sub start_many
+{
+	my ($pictures, $model, $settings, $epochs) = @_;
+
+	$epochs //= 2;
+	return $node->safe_psql('postgres', ($settings // '') . qq{SELECT eddh_train('$model', 'many$pictures', 'image', 'label', 1024, backbone => 'cnn-s',
+		options => '{"train_layers": "hash", "epochs": $epochs, "holdout": 0.01, "similarity_sample": 512, "variant": "h0", "head": "linear"}')});
+}
+
+# The most anonymous memory that the worker has at once, in kB: pages of files are not counted.
 sub peak
 {
 	my ($pictures) = @_;
 	my $most = 0;
+	my $job = start_many($pictures, "many$pictures");
+	my $pid = $node->safe_psql('postgres', "SELECT pid FROM eddh_catalog.job WHERE job = $job");
 
-	$node->safe_psql('postgres', "CREATE TABLE many$pictures AS SELECT label, image FROM picture, generate_series(1, $pictures / 96 + 1) LIMIT $pictures");
-	$node->safe_psql('postgres', qq{SELECT eddh_train('many$pictures', 'many$pictures', 'image', 'label', 1024, backbone => 'cnn-s',
-		options => '{"train_layers": "hash", "epochs": 1, "holdout": 0.01, "similarity_sample": 512, "variant": "h0", "head": "linear"}')});
-	my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'eddh job'");
 	while (open(my $status, '<', "/proc/$pid/status"))
 	{
 		while (my $line = <$status>) { $most = $1 if $line =~ /^RssAnon:\s+(\d+)/ && $1 > $most }
 		close $status;
 		select(undef, undef, undef, 0.01);
 	}
-	is($node->safe_psql('postgres', "SELECT state FROM eddh_jobs WHERE model = 'many$pictures'"), 'done', "$pictures pictures");
+	is($node->safe_psql('postgres', "SELECT eddh_wait($job)"), 'done', "$pictures pictures");
+	cmp_ok($most, '>', 5_000, 'was looked at');
 	return $most;
 }
 
 SKIP:
 {
-	skip 'no /proc', 3 if !-e '/proc/self/status';
+	skip 'no /proc', 5 if !-e '/proc/self/status';
 	my ($few, $many) = (peak(1200), peak(6000));
 
-	# 4,800 pictures more, of 1,024 bits: F, B and what pulls them would take 16 bytes for each, 79 MB.
+	# 4,800 pictures more: F, B and what pulls them would take 16 bytes a bit, 79 MB.
 	cmp_ok($many, '<', $few + 10_000, "6,000 pictures take what 1,200 do ($many kB, $few kB)");
 }
+
+# ---- Where there is no more of the disk, and where somebody cancels ----
+
+# Pictures are 13 MB, features at most 13; F alone is 25 MB. Every file that is closed is logged, which looks for interrupts.
+$node->append_conf('postgresql.conf', 'log_temp_files = 0');
+$node->reload;
+my $job = start_many(6000, 'full', 'SET temp_file_limit = \'30MB\';');
+my ($code, $out, $error) = $node->psql('postgres', "SELECT eddh_wait($job)");
+like($error, qr/temporary file size exceeds temp_file_limit/, 'who gets no memory says why');
+is($node->safe_psql('postgres', "SELECT phase FROM eddh_jobs WHERE job = $job"), 'similarity', 'it was the method');
+
+$job = start_many(6000, 'cancelled', '', 1000000);
+wait_for($node, 'postgres', "SELECT phase = 'train' FROM eddh_jobs WHERE job = $job", 'it has arrays');
+$node->safe_psql('postgres', "SELECT eddh_cancel($job)");
+is($node->safe_psql('postgres', "SELECT eddh_wait($job, interval '1 minute')"), 'cancelled', 'it lets go of them');
 
 $node->stop;
 done_testing();

@@ -9,9 +9,11 @@
 typedef struct counting
 {
 	void *held[64];
-	int count;    /* held now */
-	int *left;    /* allocations until there is no more; NULL: never */
-	size_t bytes; /* in all */
+	size_t size[64];
+	int count;          /* held now */
+	int *left;          /* allocations until there is no more; NULL: never */
+	size_t bytes;       /* in all */
+	size_t *now, *most; /* held, with those of others that share it; NULL: nobody asks */
 } counting;
 
 static inline void *
@@ -25,6 +27,12 @@ counting_alloc(void *arg, size_t bytes)
 		(*c->left)--;
 	assert_true(bytes > 0 && c->count < 64);
 	c->bytes += bytes;
+	if (c->now != NULL)
+	{
+		*c->now += bytes;
+		*c->most = *c->now > *c->most ? *c->now : *c->most;
+	}
+	c->size[c->count] = bytes;
 	return c->held[c->count++] = calloc(bytes, 1);
 }
 
@@ -37,7 +45,10 @@ counting_release(void *arg, void *memory)
 	{
 		if (c->held[i] == memory)
 		{
+			if (c->now != NULL)
+				*c->now -= c->size[i];
 			c->held[i] = c->held[--c->count];
+			c->size[i] = c->size[c->count];
 			free(memory);
 			return;
 		}

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <limits.h>
+
 #include "counting_bulk.h"
 #include "hash_toy.h"
 
@@ -23,6 +25,7 @@
 typedef struct memory
 {
 	int left;
+	size_t now, most; /* bytes of both */
 	counting of_labels, of_rows;
 	eddh_bulk labels, rows;
 } memory;
@@ -33,6 +36,8 @@ memory_make(memory *m, int left)
 	memset(m, 0, sizeof *m);
 	m->left = left;
 	m->of_labels.left = m->of_rows.left = &m->left;
+	m->of_labels.now = m->of_rows.now = &m->now;
+	m->of_labels.most = m->of_rows.most = &m->most;
 	m->labels = (eddh_bulk){ counting_alloc, counting_release, &m->of_labels };
 	m->rows = (eddh_bulk){ counting_alloc, counting_release, &m->of_rows };
 }
@@ -208,6 +213,37 @@ every_variant_of_eddh(void **state)
 	}
 }
 
+/* What is told beforehand is enough, and of EDDH, whose M takes most, not much too much. */
+static void
+no_more_than_was_told(void **state)
+{
+	for (int several = 0; several < 2; several++)
+	{
+		hash_labels *labels = toy_labels(ROWS, CLASSES, several, 9, 3);
+		float *z = toy_features(ROWS, DIM, labels, 0.6, 5);
+		training t = { .labels = labels, .z = z };
+
+		for (int i = 0; (t.method = hash_method_at(i)) != NULL; i++)
+			for (int untrained = 0; untrained <= t.method->needs_net; untrained++)
+			{
+				double told = hash_bulk_bytes(t.method, ROWS, DIM, BITS, CLASSES, untrained);
+				trained result;
+				eddh_error err;
+				memory m;
+
+				t.untrained = untrained;
+				memory_make(&m, INT_MAX);
+				assert_ok(train(&t, &m.labels, &m.rows, &result, &err));
+				if (m.most > told)
+					fail_msg("%s takes %zu bytes, %g were told", t.method->name, m.most, told);
+				if (strcmp(t.method->name, "eddh") == 0)
+					assert_true(told < 3 * m.most);
+			}
+		hash_labels_free(labels);
+		free(z);
+	}
+}
+
 /* ---- Measuring, anchors ---- */
 
 typedef struct measured
@@ -274,6 +310,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_method),
 		cmocka_unit_test(every_variant_of_eddh),
+		cmocka_unit_test(no_more_than_was_told),
 		cmocka_unit_test(measures_and_anchors),
 	};
 

@@ -41,7 +41,7 @@ toy_new(uint64_t seed)
 }
 
 static eddh_code
-toy_fetch(void *arg, size_t row, float *input, eddh_error *err)
+toy_fetch(void *arg, size_t row, float *input, const eddh_stop *stop, eddh_error *err)
 {
 	toy *t = arg;
 
@@ -588,7 +588,7 @@ outputs_of_any_layer(void **state)
 	arena = aligned_alloc(64, (nn_plan_arena_size(plan) + 63) / 64 * 64);
 	for (size_t i = 0; i < SAMPLES; i++)
 	{
-		assert_int_equal(toy_fetch(t, rows[i], row, &err), EDDH_OK);
+		assert_int_equal(toy_fetch(t, rows[i], row, NULL, &err), EDDH_OK);
 		assert_int_equal(nn_forward(plan, 1, row, arena, one, NULL, &err), EDDH_OK);
 		check_close("output", "alone and among others", OUTPUTS, one, u + i * OUTPUTS, 1e-5);
 	}

@@ -204,7 +204,7 @@ typedef struct lesson
 } lesson;
 
 static eddh_code
-fetch(void *arg, size_t row, float *input, eddh_error *err)
+fetch(void *arg, size_t row, float *input, const eddh_stop *stop, eddh_error *err)
 {
 	const lesson *l = arg;
 

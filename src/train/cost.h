@@ -1,0 +1,28 @@
+/* cost.h: what a training will take, told before it begins. Include after postgres.h. */
+#ifndef EDDH_TRAIN_COST_H
+#define EDDH_TRAIN_COST_H
+
+#include "model/model.h"
+#include "train/options.h"
+
+/* A table of pictures, before it is read. */
+typedef struct TrainCounts
+{
+	int64 pictures;
+	int64 labelled;
+	int64 bytes;      /* of all pictures */
+	int64 file_bytes; /* of those that a training keeps as files */
+	int64 unpacked;   /* the others */
+	bool several_classes;
+	bool several_labels; /* of some picture */
+	char *common;        /* in an array of labels: one that every picture has; NULL: none */
+} TrainCounts;
+
+/* Of a picture, as the network sees it. */
+extern int64 CostPictureBytes(const ModelBackbone *backbone);
+
+/* The NOTICE of eddh_train: memory, temporary disk space and time, roughly. classes: different labels; 0: it learns without. */
+extern void CostTell(const TrainCounts *counts, int64 classes, int bits, const ModelBackbone *backbone,
+					 const hash_method *method, const TrainOptions *options);
+
+#endif /* EDDH_TRAIN_COST_H */
