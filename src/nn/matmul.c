@@ -2,8 +2,8 @@
  * matmul.c: matrix products without BLAS: a serial OpenBLAS must not be called by two threads at once (gemm.c), and a trainer has several.
  *
  * Two shapes. Where rows of B run along the result's rows, a tile of C is summed in registers from broadcast elements of A and vectors of B, whose
- * panels are packed for the first-level cache as in conv_direct.c. Where the sum itself runs along the rows of both (B transposed), a few rows of A
- * meet a few rows of B, each pair with a vector of partial sums.
+ * panels are packed for the first-level cache as in conv_direct.c. Where the sum itself runs along the rows of both (B transposed), panels are transposed while they are
+ * packed, if enough rows of A share the work; else a few rows of A meet a few rows of B, each pair with a vector of partial sums.
  */
 #include "nn/matmul.h"
 
@@ -14,6 +14,9 @@
 #define DEPTH     ((size_t) 224)
 #define VECTORS   3
 #define MAX_WIDTH (VECTORS * 16)
+
+/* Rows of A from which on to transpose B is worth it: what is left at a row's end, and sums across a vector, cost the dot products more. */
+#define ROWS_TO_TRANSPOSE ((size_t) 32)
 
 /* Floats of a row that one pass of dot products covers: the rows of a pass fit in the second-level cache. */
 #define RUN ((size_t) 4096)
@@ -26,6 +29,7 @@ typedef struct product
 	size_t a_row, a_column; /* strides of op(A) */
 	const float *b;
 	size_t ldb;
+	bool trans_b;
 	float *c;
 	size_t ldc;
 } product;
@@ -64,6 +68,32 @@ fold_avx512(nn_vec16 v)
 	quarter += __builtin_shufflevector(quarter, quarter, 2, 3, 0, 1);
 	return quarter[0] + quarter[1];
 }
+
+/* to (8 x 8) = from (8 x 8) transposed: pairs, then fours, then halves change places. */
+static NN_TARGET_AVX2 inline __attribute__((always_inline)) void
+transpose8(const float *from, size_t ld_from, float *to, size_t ld_to)
+{
+	nn_vec8 row[8], pair[8], four[8];
+
+	for (int i = 0; i < 8; i++)
+		row[i] = *(const nn_vec8 *) (from + i * ld_from);
+	for (int i = 0; i < 8; i += 2)
+	{
+		pair[i] = __builtin_shufflevector(row[i], row[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+		pair[i + 1] = __builtin_shufflevector(row[i], row[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+	}
+	for (int i = 0; i < 8; i += 4)
+		for (int j = 0; j < 2; j++)
+		{
+			four[i + 2 * j] = __builtin_shufflevector(pair[i + j], pair[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+			four[i + 2 * j + 1] = __builtin_shufflevector(pair[i + j], pair[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+		}
+	for (int i = 0; i < 4; i++)
+	{
+		*(nn_vec8 *) (to + i * ld_to) = __builtin_shufflevector(four[i], four[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+		*(nn_vec8 *) (to + (i + 4) * ld_to) = __builtin_shufflevector(four[i], four[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+	}
+}
 #endif
 
 #define DEFINE_PRODUCTS(suffix, TARGET, VEC, WIDTH, TILE, ROWS_A, ROWS_B)                                      \
@@ -98,6 +128,30 @@ fold_avx512(nn_vec16 v)
 			}                                                                                                  \
 	}                                                                                                          \
                                                                                                                \
+	/* Columns of op(B) = B^T: count rows of B, to a packed panel of `width`. */                               \
+	static TARGET void pack_transposed_##suffix(const product *p, size_t column, int count, size_t first,      \
+												size_t depth, int width, float *packed)                        \
+	{                                                                                                          \
+		const float *from = p->b + column * p->ldb + first;                                                    \
+		size_t r = 0;                                                                                          \
+                                                                                                               \
+		if (count < width)                                                                                     \
+			memset(packed, 0, depth *width * sizeof *packed);                                                  \
+		for (; r + 8 <= depth; r += 8)                                                                         \
+		{                                                                                                      \
+			int i = 0;                                                                                         \
+                                                                                                               \
+			for (; i + 8 <= count; i += 8)                                                                     \
+				transpose8(from + i * p->ldb + r, p->ldb, packed + r * width + i, width);                      \
+			for (; i < count; i++)                                                                             \
+				for (size_t s = r; s < r + 8; s++)                                                             \
+					packed[s * width + i] = from[i * p->ldb + s];                                              \
+		}                                                                                                      \
+		for (; r < depth; r++)                                                                                 \
+			for (int i = 0; i < count; i++)                                                                    \
+				packed[r * width + i] = from[i * p->ldb + r];                                                  \
+	}                                                                                                          \
+                                                                                                               \
 	static TARGET void panel_##suffix(const product *p, size_t column, int count, size_t first, size_t depth)  \
 	{                                                                                                          \
 		float packed[DEPTH * VECTORS * WIDTH] __attribute__((aligned(64)));                                    \
@@ -105,7 +159,9 @@ fold_avx512(nn_vec16 v)
 		int vectors = (count + WIDTH - 1) / WIDTH;                                                             \
 		int width = vectors * WIDTH;                                                                           \
                                                                                                                \
-		for (size_t r = 0; r < depth; r++)                                                                     \
+		if (p->trans_b)                                                                                        \
+			pack_transposed_##suffix(p, column, count, first, depth, width, packed);                           \
+		for (size_t r = 0; !p->trans_b && r < depth; r++)                                                      \
 		{                                                                                                      \
 			const float *from = p->b + (first + r) * p->ldb + column;                                          \
 			float *to = packed + r * width;                                                                    \
@@ -244,15 +300,16 @@ nn_matmul(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, float alpha,
 		  const float *b, size_t ldb, float beta, float *c, size_t ldc)
 {
 #if defined(__x86_64__)
-	product p = { m, n, k, alpha, beta, a, trans_a ? 1 : lda, trans_a ? lda : 1, b, ldb, c, ldc };
+	product p = { m, n, k, alpha, beta, a, trans_a ? 1 : lda, trans_a ? lda : 1, b, ldb, trans_b, c, ldc };
 	nn_simd level = nn_simd_level();
+	bool dots = trans_b && m < ROWS_TO_TRANSPOSE;
 
 	if (level == NN_SIMD_BASE || (trans_a && trans_b))
 		return false;
 	if (level == NN_SIMD_AVX512)
-		(trans_b ? along_avx512 : across_avx512)(&p);
+		(dots ? along_avx512 : across_avx512)(&p);
 	else
-		(trans_b ? along_avx2 : across_avx2)(&p);
+		(dots ? along_avx2 : across_avx2)(&p);
 	return true;
 #else
 	return false;

@@ -289,7 +289,7 @@ Mix(uint64 seed, const void *bytes, size_t len)
 }
 
 /* Raise it when the same pictures and options come to be learned otherwise, or a checkpoint's records to mean something else. */
-#define LEARNING_VERSION 1
+#define LEARNING_VERSION 2
 
 /* Of everything that decides what is learned: only a checkpoint of the same is of use, because the table may have changed since, or this program. */
 static uint64

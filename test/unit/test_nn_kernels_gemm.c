@@ -16,7 +16,7 @@ gemm_body(void)
 	{
 		bool ta = pick(&rng, 0, 1), tb = pick(&rng, 0, 1);
 		int most = i % 25 == 0 ? 600 : 40;
-		size_t m = (size_t) pick(&rng, 0, i % 50 == 0 ? 8 : 40), n = (size_t) pick(&rng, 0, i % 25 == 0 ? 120 : 60);
+		size_t m = (size_t) pick(&rng, 0, i % 50 == 0 ? 8 : 80), n = (size_t) pick(&rng, 0, i % 25 == 0 ? 120 : 60);
 		size_t k = i % 50 == 0 ? 5000 : (size_t) pick(&rng, 0, most);
 		size_t lda = (ta ? m : k) + (size_t) pick(&rng, 0, 3), ldb = (tb ? k : n) + (size_t) pick(&rng, 0, 3);
 		size_t ldc = n + (size_t) pick(&rng, 0, 3);
