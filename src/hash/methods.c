@@ -84,20 +84,19 @@ hash_param_parse(const hash_param *param, const char *text, double *value, eddh_
 		int index = choice_index(param->choices, text);
 
 		if (index < 0)
-			return eddh_fail(err, EDDH_BAD_ARGUMENT, "parameter \"%s\" must be one of %s, not \"%.40s\"", param->name,
+			return eddh_fail(err, EDDH_BAD_ARGUMENT, "option \"%s\" must be one of %s, not \"%.40s\"", param->name,
 							 param->choices, text);
 		*value = index;
 		return EDDH_OK;
 	}
 	number = strtod(text, &end);
 	if (end == text || end[strspn(end, " \t\n")] != '\0' || !isfinite(number))
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "parameter \"%s\" must be a number, not \"%.40s\"", param->name, text);
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "option \"%s\" must be a number, not \"%.40s\"", param->name, text);
 	if (number < param->min || number > param->max)
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "parameter \"%s\" must be between %g and %g, not %g", param->name,
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "option \"%s\" must be between %g and %g, not %g", param->name,
 						 param->min, param->max, number);
 	if (param->whole && number != floor(number))
-		return eddh_fail(err, EDDH_BAD_ARGUMENT, "parameter \"%s\" must be a whole number, not %g", param->name,
-						 number);
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "option \"%s\" must be a whole number, not %g", param->name, number);
 	*value = number;
 	return EDDH_OK;
 }

@@ -59,21 +59,15 @@ ReadOptions(Datum json)
 	return all;
 }
 
-/* Both columns through the parent alone, as the worker's statements will. */
 static void
-CheckPrivileges(Oid relation, const SubmitColumn *image, const SubmitColumn *code)
+CheckWritable(Oid relation, const SubmitColumn *code)
 {
 	Oid role = GetUserId();
-	const char *name = SubmitRelationName(relation);
 
-	if (pg_class_aclcheck(relation, role, ACL_SELECT) != ACLCHECK_OK &&
-		(pg_attribute_aclcheck(relation, image->number, role, ACL_SELECT) != ACLCHECK_OK ||
-		 pg_attribute_aclcheck(relation, code->number, role, ACL_SELECT) != ACLCHECK_OK))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to read %s", name),
-						errhint("The columns \"%s\" and \"%s\" need the privilege SELECT.", image->name, code->name)));
 	if (pg_class_aclcheck(relation, role, ACL_UPDATE) != ACLCHECK_OK &&
 		pg_attribute_aclcheck(relation, code->number, role, ACL_UPDATE) != ACLCHECK_OK)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to update %s", name),
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to update %s", SubmitRelationName(relation)),
 						errhint("The column \"%s\" needs the privilege UPDATE.", code->name)));
 }
 
@@ -119,7 +113,8 @@ eddh_encode_table(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("code column \"%s\" of %s is generated and cannot be filled", code.name,
 							   SubmitRelationName(images))));
-	CheckPrivileges(images, &image, &code);
+	SubmitCheckReadable(images, &image, &code);
+	CheckWritable(images, &code);
 
 	JobSetText(&row, JOB_KIND, JOB_KIND_ENCODE);
 	JobSetText(&row, JOB_MODEL, model->name);

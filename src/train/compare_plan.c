@@ -9,7 +9,6 @@
 #include "report.h"
 #include "train/compare.h"
 #include "train/submit.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -217,6 +216,44 @@ WholeOptions(Datum options, ArrayType *methods, ArrayType *bits)
 	return DirectFunctionCall2(jsonb_concat, options, DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data)));
 }
 
+static bool
+Knows(const hash_param *params, const char *key)
+{
+	for (; params->name != NULL; params++)
+		if (strcmp(params->name, key) == 0)
+			return true;
+	return false;
+}
+
+/* A key that nobody knows; one that some method knows is for TrainOptionsRead to judge. */
+static void
+CheckKeys(Datum options)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&DatumGetJsonbP(options)->root);
+	JsonbIteratorToken token;
+	JsonbValue value;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		char *key;
+		bool known;
+
+		if (token != WJB_KEY)
+			continue;
+		key = pnstrdup(value.val.string.val, value.val.string.len);
+		token = JsonbIteratorNext(&iterator, &value, true);
+		known = value.type == jbvBinary || Knows(own, key) || Knows(TrainOptionsGeneral(), key);
+		for (int i = 0; !known && hash_method_at(i) != NULL; i++)
+			known = Knows(hash_method_at(i)->params, key);
+		if (!known)
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option \"%s\" of a comparison", key),
+				 errhint(
+					 "Known options are: seeds, queries, train, top, unseen, those of eddh_train, and objects with such for one method.")));
+	}
+}
+
 static void
 CheckPlan(const ComparePlan *plan, const ModelBackbone *backbone)
 {
@@ -248,20 +285,6 @@ CheckPlan(const ComparePlan *plan, const ModelBackbone *backbone)
 	}
 }
 
-/* The worker reads through the parent alone. */
-static void
-CheckPrivileges(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
-{
-	Oid role = GetUserId();
-
-	if (pg_class_aclcheck(relation, role, ACL_SELECT) != ACLCHECK_OK &&
-		(pg_attribute_aclcheck(relation, image->number, role, ACL_SELECT) != ACLCHECK_OK ||
-		 pg_attribute_aclcheck(relation, label->number, role, ACL_SELECT) != ACLCHECK_OK))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("permission denied to read %s", SubmitRelationName(relation)),
-						errhint("The columns \"%s\" and \"%s\" need the privilege SELECT.", image->name, label->name)));
-}
-
 Datum
 eddh_compare(PG_FUNCTION_ARGS)
 {
@@ -286,6 +309,7 @@ eddh_compare(PG_FUNCTION_ARGS)
 	if (!JB_ROOT_IS_OBJECT(DatumGetJsonbP(options)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object"),
 						errhint("For example: '{\"seeds\": 3, \"sdh\": {\"iterations\": 10}}'.")));
+	CheckKeys(options);
 	options = WholeOptions(options, PG_ARGISNULL(3) ? NULL : PG_GETARG_ARRAYTYPE_P(3), PG_GETARG_ARRAYTYPE_P(4));
 	plan = ComparePlanRead(options);
 	CheckPlan(plan, backbone);
@@ -293,7 +317,7 @@ eddh_compare(PG_FUNCTION_ARGS)
 	image = SubmitFindColumn(images, NameStr(*PG_GETARG_NAME(1)));
 	SubmitCheckImageColumn(images, &image);
 	label = SubmitFindColumn(images, NameStr(*PG_GETARG_NAME(2)));
-	CheckPrivileges(images, &image, &label);
+	SubmitCheckReadable(images, &image, &label);
 
 	JobSetText(&row, JOB_KIND, JOB_KIND_COMPARE);
 	JobSetText(&row, JOB_MODEL, NAME);

@@ -12,6 +12,7 @@
 #include "train/identity.h"
 #include "train/submit.h"
 #include "train/worker.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -26,6 +27,21 @@ SubmitRequirePrimary(const char *function)
 			(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("cannot execute %s during recovery", function),
 			 errhint("This server is a standby: run it on the primary. Models and codes arrive here by replication.")));
 	PreventCommandIfReadOnly(function);
+}
+
+void
+SubmitCheckReadable(Oid relation, const SubmitColumn *a, const SubmitColumn *b)
+{
+	Oid role = GetUserId();
+
+	if (pg_class_aclcheck(relation, role, ACL_SELECT) == ACLCHECK_OK ||
+		(pg_attribute_aclcheck(relation, a->number, role, ACL_SELECT) == ACLCHECK_OK &&
+		 (b == NULL || pg_attribute_aclcheck(relation, b->number, role, ACL_SELECT) == ACLCHECK_OK)))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("permission denied to read %s", SubmitRelationName(relation)),
+					b == NULL ? errhint("The column \"%s\" needs the privilege SELECT.", a->name)
+							  : errhint("The columns \"%s\" and \"%s\" need the privilege SELECT.", a->name, b->name)));
 }
 
 char *

@@ -26,6 +26,9 @@ extern SubmitColumn SubmitFindColumn(Oid relation, const char *name);
 /* 42804 unless the column is bytea. */
 extern void SubmitCheckImageColumn(Oid relation, const SubmitColumn *column);
 
+/* 42501 unless the caller may read both columns (one may be NULL) of the relation itself, as the worker's statements will. */
+extern void SubmitCheckReadable(Oid relation, const SubmitColumn *a, const SubmitColumn *b);
+
 /* "schema.table", quoted; 42P01 if the relation is gone. */
 extern char *SubmitRelationName(Oid relation);
 

@@ -64,7 +64,7 @@ CommonLabel(Oid relation, const SubmitColumn *image, const SubmitColumn *label, 
 	return MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 }
 
-/* Runs as the caller, who thereby shows that he may read the columns. */
+/* Runs as the caller: a view may ask for more than its own privileges. */
 static TrainCounts
 Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label, int64 longest_file)
 {
@@ -273,6 +273,7 @@ eddh_train(PG_FUNCTION_ARGS)
 								   SubmitRelationName(images)),
 							errhint("Name the column that tells what a picture shows, or none.")));
 	}
+	SubmitCheckReadable(images, &image, label_name != NULL ? &label : NULL);
 	counts = Count(images, &image, label_name != NULL ? &label : NULL,
 				   DataSetLongestFile((TrainDecode) options->value[OPTION_DECODE], CostPictureBytes(backbone)));
 	CheckCounts(images, &counts, label_name != NULL, method, bits);

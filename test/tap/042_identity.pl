@@ -112,7 +112,7 @@ is(as_role('stranger', "CREATE FUNCTION pg_temp.leak(text) RETURNS boolean LANGU
 	SELECT count(*) FROM eddh_jobs WHERE pg_temp.leak(model)"), '0', 'the view is a barrier');
 
 # What the caller may not read or write is refused at once.
-fails_with($node, 'postgres', "SET ROLE stranger; SELECT eddh_train('s', 'public.picture', 'image', 'label', 8)", '42501', 'permission denied', 'training without SELECT');
+fails_with($node, 'postgres', "SET ROLE stranger; SELECT eddh_train('s', 'public.picture', 'image', 'label', 8)", '42501', 'permission denied to read public.picture', 'training without SELECT');
 $node->safe_psql('postgres', q{GRANT SELECT ON picture TO stranger; ALTER TABLE picture ADD COLUMN code bit(8); SET ROLE keeper; SELECT eddh_grant_model('kept', 'stranger')});
 fails_with($node, 'postgres', "SET ROLE stranger; SELECT eddh_encode_table('public.picture', 'image', 'code', 'kept')", '42501', 'UPDATE', 'encoding without UPDATE');
 

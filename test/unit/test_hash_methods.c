@@ -107,11 +107,11 @@ parameters_name_what_is_wrong(void **state)
 		assert_true(value == -7);
 	}
 	assert_int_equal(hash_param_parse(&number, "11", &value, &err), EDDH_BAD_ARGUMENT);
-	assert_string_equal(err.message, "parameter \"lambda\" must be between 0 and 10, not 11");
+	assert_string_equal(err.message, "option \"lambda\" must be between 0 and 10, not 11");
 	assert_ok(hash_param_parse(&whole, "3e2", &value, &err));
 	assert_true(value == 300);
 	assert_int_equal(hash_param_parse(&whole, "2.5", &value, &err), EDDH_BAD_ARGUMENT);
-	assert_string_equal(err.message, "parameter \"epochs\" must be a whole number, not 2.5");
+	assert_string_equal(err.message, "option \"epochs\" must be a whole number, not 2.5");
 	for (const char *text = "h"; text != NULL; text = text[1] == '\0' ? "h1|" : text[2] == '|' ? "" : NULL)
 	{
 		assert_int_equal(hash_param_parse(&choice, text, &value, &err), EDDH_BAD_ARGUMENT);
