@@ -67,6 +67,9 @@ SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh}', '{8}', options => '{"train
 SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh}', '{8}', options => '{"sdh": {"nu": 1}, "seeds": 0}');
 SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh}', '{8}', options => '{"nu": 1}');
 SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh}', '{8}', options => '{"sedes": 2}');
+SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh}', '{8}', options => '{"sedes": [2]}');
+SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh}', '{8}', options => '{"epochs": [2]}');
+SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh}', '{8}', options => '{"edhh": {"epochs": 2}}');
 SELECT eddh_compare('pic', 'jpeg', 'label', '{eddh,sdh}', '{8}', options => '{"sdh": {"seed": 2}}');
 SELECT eddh_compare('pic', 'jpeg', 'labels', '{eddh}', '{8}');
 SELECT eddh_compare('pic', 'name', 'label', '{eddh}', '{8}');

@@ -80,7 +80,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 }
 
 static double
-bulk_bytes(double rows, int dim, int bits, int classes, bool untrained)
+bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bool untrained)
 {
 	return rows * classes * sizeof(float);
 }

@@ -497,17 +497,27 @@ train(const hash_problem *problem, hash_head *linear, eddh_error *err)
 	return code;
 }
 
-/* Of the variants that are chosen automatically; M for each class twice, since dissimilar pairs are summed up beside it where rows have several labels. */
+/* M for each class twice, since dissimilar pairs are summed up beside it where rows have several labels; the network's F and B; then what a variant has. */
 static double
-bulk_bytes(double rows, int dim, int bits, int classes, bool untrained)
+bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bool untrained)
 {
-	bool small = rows <= PAPER_ROWS;
-	double columns = small ? rows : (double) hash_similarity_default_sample((size_t) rows, dim);
-	double similarity = rows * (16.0 * classes + 32) + columns * dim * sizeof(float);
+	hash_eddh_variant variant = (hash_eddh_variant) values[PARAM_VARIANT];
+	bool h1 = variant == HASH_EDDH_H1 || (variant == HASH_EDDH_AUTO && rows <= PAPER_ROWS);
+	double columns = values[PARAM_SAMPLE] == SAMPLE_AUTOMATIC ? hash_similarity_default_sample((size_t) rows, dim)
+															  : values[PARAM_SAMPLE];
+	double bytes;
 
-	if (small)
-		similarity += fmin(KEEP_BYTES, rows * columns);
-	return similarity + rows * bits * 13.0 + columns * bits * 24.0 + (untrained ? rows * dim * sizeof(float) : 0);
+	columns = columns > 0 ? fmin(columns, rows) : rows;
+	bytes = rows * (16.0 * classes + 32) + columns * dim * sizeof(float) + (h1 ? fmin(KEEP_BYTES, rows * columns) : 0);
+	/* A new sample is drawn while the last is still there. */
+	if (h1 && columns < rows)
+		bytes *= 2;
+	bytes += rows * bits * 5.0;
+	if (h1)
+		bytes += rows * bits * 4.0 + columns * bits * 24.0;
+	else if (variant != HASH_EDDH_H0)
+		bytes += rows * bits * 8.0;
+	return bytes + (untrained ? rows * dim * sizeof(float) : 0);
 }
 
 const hash_method hash_eddh_method = {

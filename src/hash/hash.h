@@ -179,8 +179,8 @@ typedef struct hash_method
 	/* For rows with several labels, on a trained backbone where not the whole network learns: general options and parameters; NULL: none. */
 	const hash_setting *several;
 	const hash_param *params; /* ends with a NULL name */
-	/* Bytes of bulk memory at once, about; untrained as for check. NULL: what hash_bulk_bytes takes for such. */
-	double (*bulk)(double rows, int dim, int bits, int classes, bool untrained);
+	/* Bytes of bulk memory at once, about; values, in table order; untrained as for check. NULL: what hash_bulk_bytes takes for such. */
+	double (*bulk)(const double *values, double rows, int dim, int bits, int classes, bool untrained);
 	/* What can be said before a picture is read; train() says the same. NULL: nothing. untrained: problem->features would be NULL. */
 	eddh_code (*check)(int bits, int dim, int epochs, bool untrained, eddh_error *err);
 	eddh_code (*train)(const hash_problem *problem, hash_head *linear, eddh_error *err);
@@ -190,13 +190,17 @@ typedef struct hash_method
 extern eddh_code hash_anchors_fit(const hash_method *method, size_t rows, int count, const float *values,
 								  nn_graph **out, eddh_error *err);
 
-/* Bytes of problem->bulk and labels->bulk that a training takes at once, for who wants to tell beforehand; roughly, and with default parameters at most. */
-extern double hash_bulk_bytes(const hash_method *method, size_t rows, int dim, int bits, int classes, bool untrained);
+/* Bytes of problem->bulk and labels->bulk that a training takes at once, for who wants to tell beforehand; roughly, and at most. */
+extern double hash_bulk_bytes(const hash_method *method, const double *values, size_t rows, int dim, int bits,
+							  int classes, bool untrained);
 
 /* The table (methods.c): i-th method or NULL; by name or NULL. */
 extern const hash_method *hash_method_at(int i);
 extern const hash_method *hash_method_find(const char *name);
 extern int hash_param_count(const hash_method *method);
+
+/* Of a list that ends with a NULL name, the one of this name; NULL if there is none. */
+extern const hash_param *hash_param_find(const hash_param *params, const char *name);
 
 /* Number or choice from text; the error names the parameter and its range. */
 extern eddh_code hash_param_parse(const hash_param *param, const char *text, double *value, eddh_error *err);

@@ -13,10 +13,11 @@ static const hash_method *const methods[] = {
 };
 
 double
-hash_bulk_bytes(const hash_method *method, size_t rows, int dim, int bits, int classes, bool untrained)
+hash_bulk_bytes(const hash_method *method, const double *values, size_t rows, int dim, int bits, int classes,
+				bool untrained)
 {
 	/* Three floats for each bit are the most that one keeps of a row (adsh). */
-	double of_method = method->bulk != NULL ? method->bulk((double) rows, dim, bits, classes, untrained)
+	double of_method = method->bulk != NULL ? method->bulk(values, (double) rows, dim, bits, classes, untrained)
 											: (double) rows * (12.0 * bits + 16);
 
 	/* Labels, twice: bitmaps of 64 classes a word, and the class of a row that has one. */
@@ -41,6 +42,15 @@ hash_method_find(const char *name)
 		if (strcmp(method->name, name) == 0)
 			return method;
 	}
+	return NULL;
+}
+
+const hash_param *
+hash_param_find(const hash_param *params, const char *name)
+{
+	for (; params->name != NULL; params++)
+		if (strcmp(params->name, name) == 0)
+			return params;
 	return NULL;
 }
 

@@ -15,8 +15,13 @@
 #define VECTORS   3
 #define MAX_WIDTH (VECTORS * 16)
 
-/* Rows of A from which on to transpose B is worth it: what is left at a row's end, and sums across a vector, cost the dot products more. */
-#define ROWS_TO_TRANSPOSE ((size_t) 32)
+/*
+ * Rows of A from which on to transpose B is worth it: with short rows, whose ends and sums across a vector cost the dot products most, and with rows of any
+ * length. (Gradients of convolution kernels have short ones; 32 pictures meet long ones in a dense layer, and are 4 % faster without.)
+ */
+#define TRANSPOSE_SHORT ((size_t) 32)
+#define TRANSPOSE_LONG  ((size_t) 64)
+#define SHORT_ROW       ((size_t) 1024)
 
 /* Floats of a row that one pass of dot products covers: the rows of a pass fit in the second-level cache. */
 #define RUN ((size_t) 4096)
@@ -94,6 +99,30 @@ transpose8(const float *from, size_t ld_from, float *to, size_t ld_to)
 		*(nn_vec8 *) (to + (i + 4) * ld_to) = __builtin_shufflevector(four[i], four[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
 	}
 }
+
+/* A panel of op(B) = B^T: `depth` floats of count rows of B, as columns; what is left of the width is zero. */
+static NN_TARGET_AVX2 void
+pack_transposed(const product *p, size_t column, int count, size_t first, size_t depth, int width, float *packed)
+{
+	const float *from = p->b + column * p->ldb + first;
+	size_t r = 0;
+
+	if (count < width)
+		memset(packed, 0, sizeof *packed * depth * (size_t) width);
+	for (; r + 8 <= depth; r += 8)
+	{
+		int i = 0;
+
+		for (; i + 8 <= count; i += 8)
+			transpose8(from + i * p->ldb + r, p->ldb, packed + r * width + i, width);
+		for (; i < count; i++)
+			for (size_t s = r; s < r + 8; s++)
+				packed[s * width + i] = from[i * p->ldb + s];
+	}
+	for (; r < depth; r++)
+		for (int i = 0; i < count; i++)
+			packed[r * width + i] = from[i * p->ldb + r];
+}
 #endif
 
 #define DEFINE_PRODUCTS(suffix, TARGET, VEC, WIDTH, TILE, ROWS_A, ROWS_B)                                      \
@@ -128,40 +157,10 @@ transpose8(const float *from, size_t ld_from, float *to, size_t ld_to)
 			}                                                                                                  \
 	}                                                                                                          \
                                                                                                                \
-	/* Columns of op(B) = B^T: count rows of B, to a packed panel of `width`. */                               \
-	static TARGET void pack_transposed_##suffix(const product *p, size_t column, int count, size_t first,      \
-												size_t depth, int width, float *packed)                        \
+	static TARGET void pack_##suffix(const product *p, size_t column, int count, size_t first, size_t depth,   \
+									 int width, float *packed)                                                 \
 	{                                                                                                          \
-		const float *from = p->b + column * p->ldb + first;                                                    \
-		size_t r = 0;                                                                                          \
-                                                                                                               \
-		if (count < width)                                                                                     \
-			memset(packed, 0, depth *width * sizeof *packed);                                                  \
-		for (; r + 8 <= depth; r += 8)                                                                         \
-		{                                                                                                      \
-			int i = 0;                                                                                         \
-                                                                                                               \
-			for (; i + 8 <= count; i += 8)                                                                     \
-				transpose8(from + i * p->ldb + r, p->ldb, packed + r * width + i, width);                      \
-			for (; i < count; i++)                                                                             \
-				for (size_t s = r; s < r + 8; s++)                                                             \
-					packed[s * width + i] = from[i * p->ldb + s];                                              \
-		}                                                                                                      \
-		for (; r < depth; r++)                                                                                 \
-			for (int i = 0; i < count; i++)                                                                    \
-				packed[r * width + i] = from[i * p->ldb + r];                                                  \
-	}                                                                                                          \
-                                                                                                               \
-	static TARGET void panel_##suffix(const product *p, size_t column, int count, size_t first, size_t depth)  \
-	{                                                                                                          \
-		float packed[DEPTH * VECTORS * WIDTH] __attribute__((aligned(64)));                                    \
-		float sums[TILE * VECTORS * WIDTH] __attribute__((aligned(64)));                                       \
-		int vectors = (count + WIDTH - 1) / WIDTH;                                                             \
-		int width = vectors * WIDTH;                                                                           \
-                                                                                                               \
-		if (p->trans_b)                                                                                        \
-			pack_transposed_##suffix(p, column, count, first, depth, width, packed);                           \
-		for (size_t r = 0; !p->trans_b && r < depth; r++)                                                      \
+		for (size_t r = 0; r < depth; r++)                                                                     \
 		{                                                                                                      \
 			const float *from = p->b + (first + r) * p->ldb + column;                                          \
 			float *to = packed + r * width;                                                                    \
@@ -175,6 +174,19 @@ transpose8(const float *from, size_t ld_from, float *to, size_t ld_to)
 				memset(to + count, 0, (size_t) (width - count) * sizeof *to);                                  \
 			}                                                                                                  \
 		}                                                                                                      \
+	}                                                                                                          \
+                                                                                                               \
+	static TARGET void panel_##suffix(const product *p, size_t column, int count, size_t first, size_t depth)  \
+	{                                                                                                          \
+		float packed[DEPTH * VECTORS * WIDTH] __attribute__((aligned(64)));                                    \
+		float sums[TILE * VECTORS * WIDTH] __attribute__((aligned(64)));                                       \
+		int vectors = (count + WIDTH - 1) / WIDTH;                                                             \
+		int width = vectors * WIDTH;                                                                           \
+                                                                                                               \
+		if (p->trans_b)                                                                                        \
+			pack_transposed(p, column, count, first, depth, width, packed);                                    \
+		else                                                                                                   \
+			pack_##suffix(p, column, count, first, depth, width, packed);                                      \
 		for (size_t i = 0; i < p->m; i += TILE)                                                                \
 		{                                                                                                      \
 			/* Whole tiles go straight to their place. */                                                      \
@@ -302,7 +314,7 @@ nn_matmul(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, float alpha,
 #if defined(__x86_64__)
 	product p = { m, n, k, alpha, beta, a, trans_a ? 1 : lda, trans_a ? lda : 1, b, ldb, trans_b, c, ldc };
 	nn_simd level = nn_simd_level();
-	bool dots = trans_b && m < ROWS_TO_TRANSPOSE;
+	bool dots = trans_b && m < (k <= SHORT_ROW ? TRANSPOSE_SHORT : TRANSPOSE_LONG);
 
 	if (level == NN_SIMD_BASE || (trans_a && trans_b))
 		return false;

@@ -121,8 +121,7 @@ take(nn_trainer *trainer, size_t count, size_t size)
 	if (!eddh_size_mul(count, size, &bytes) || !eddh_size_add(bytes, 63, &bytes))
 		return NULL;
 	bytes &= ~(size_t) 63;
-	memory = aligned_alloc(bytes < HUGE_PAGE ? 64 : HUGE_PAGE, bytes > 0 ? bytes : 64);
-	if (memory == NULL)
+	if (posix_memalign(&memory, bytes < HUGE_PAGE ? 64 : HUGE_PAGE, bytes > 0 ? bytes : 64) != 0)
 		return NULL;
 #ifdef MADV_HUGEPAGE
 	/* Arenas are hundreds of megabytes: with small pages the first mini-batch spends seconds on faults. Where the kernel has no large ones, they stay small. */

@@ -90,8 +90,7 @@ CompareSayRadii(const ComparePair *pair, const hash_ranking *ranking)
 		return;
 	for (int i = 0; i < lengthof(names); i++)
 		curve[i] = palloc(sizeof(double) * (bits + 1));
-	if (hash_pr_curve(ranking, curve[0], curve[1], curve[2], curve[3], &err) != EDDH_OK)
-		WorkerRaise(&err, NULL);
+	WORKER_CHECK(hash_pr_curve(ranking, curve[0], curve[1], curve[2], curve[3], &err), &err, NULL);
 	for (int radius = 0; radius <= bits; radius += every)
 	{
 		for (int i = 0; i < lengthof(names); i++)

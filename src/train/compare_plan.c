@@ -216,19 +216,46 @@ WholeOptions(Datum options, ArrayType *methods, ArrayType *bits)
 	return DirectFunctionCall2(jsonb_concat, options, DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data)));
 }
 
-static bool
-Knows(const hash_param *params, const char *key)
+static char *
+OwnKeys(void)
 {
-	for (; params->name != NULL; params++)
-		if (strcmp(params->name, key) == 0)
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < OWN_COUNT; i++)
+		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", own[i].name);
+	return list.data;
+}
+
+/* Whether a scalar of this name is for the comparison, or for some training; TrainOptionsRead judges whether for those that are asked for. */
+static bool
+IsOption(const char *key)
+{
+	if (hash_param_find(own, key) != NULL || hash_param_find(TrainOptionsGeneral(), key) != NULL)
+		return true;
+	for (int i = 0; hash_method_at(i) != NULL; i++)
+		if (hash_param_find(hash_method_at(i)->params, key) != NULL)
 			return true;
 	return false;
 }
 
-/* A key that nobody knows; one that some method knows is for TrainOptionsRead to judge. */
+/* Whether an object of this name has options for a method, or for a variant that is asked for. */
+static bool
+IsVariant(List *asked, const char *key)
+{
+	ListCell *cell;
+
+	foreach (cell, asked)
+		if (strcmp(lfirst(cell), key) == 0)
+			return true;
+	return hash_method_find(key) != NULL;
+}
+
+/* Keys that nobody would look at. options: whole ones. */
 static void
 CheckKeys(Datum options)
 {
+	List *asked = Elements(options, "methods");
 	JsonbIterator *iterator = JsonbIteratorInit(&DatumGetJsonbP(options)->root);
 	JsonbIteratorToken token;
 	JsonbValue value;
@@ -236,21 +263,25 @@ CheckKeys(Datum options)
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		char *key;
-		bool known;
+		bool scalar;
 
 		if (token != WJB_KEY)
 			continue;
 		key = pnstrdup(value.val.string.val, value.val.string.len);
-		token = JsonbIteratorNext(&iterator, &value, true);
-		known = value.type == jbvBinary || Knows(own, key) || Knows(TrainOptionsGeneral(), key);
-		for (int i = 0; !known && hash_method_at(i) != NULL; i++)
-			known = Knows(hash_method_at(i)->params, key);
-		if (!known)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option \"%s\" of a comparison", key),
-				 errhint(
-					 "Known options are: seeds, queries, train, top, unseen, those of eddh_train, and objects with such for one method.")));
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		scalar = value.type != jbvBinary;
+		if (strcmp(key, "methods") == 0 || strcmp(key, "bits") == 0 || (scalar && IsOption(key)) ||
+			(!scalar && JsonContainerIsObject(value.val.binary.data) && IsVariant(asked, key)))
+			continue;
+		if (IsOption(key))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" must be a number, a string or a boolean", key)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option \"%s\" of a comparison", key),
+			 errhint(
+				 "Known options are: %s, those of eddh_train, and objects with such for a method or variant that is named.",
+				 OwnKeys())));
 	}
 }
 
@@ -309,8 +340,8 @@ eddh_compare(PG_FUNCTION_ARGS)
 	if (!JB_ROOT_IS_OBJECT(DatumGetJsonbP(options)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object"),
 						errhint("For example: '{\"seeds\": 3, \"sdh\": {\"iterations\": 10}}'.")));
-	CheckKeys(options);
 	options = WholeOptions(options, PG_ARGISNULL(3) ? NULL : PG_GETARG_ARRAYTYPE_P(3), PG_GETARG_ARRAYTYPE_P(4));
+	CheckKeys(options);
 	plan = ComparePlanRead(options);
 	CheckPlan(plan, backbone);
 	SubmitCheckRelation(images);

@@ -42,61 +42,62 @@ Duration(double seconds)
 	return psprintf("%.0f h", ceil(seconds / 3600));
 }
 
-static double
-LearningMemory(const ModelBackbone *backbone, const hash_method *method, const TrainOptions *options)
+static LayersCost
+Learned(const ModelBackbone *backbone, const hash_method *method, const TrainOptions *options)
 {
 	TrainLayers layers = (TrainLayers) options->value[OPTION_TRAIN_LAYERS];
 	MemoryContext context, caller;
-	double bytes;
+	LayersCost cost = { 0 };
 
 	if (!method->needs_net || layers == TRAIN_HASH)
-		return 0;
+		return cost;
 	/* The network itself goes as soon as it has told. */
 	context = AllocSetContextCreate(CurrentMemoryContext, "eddh cost", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(context);
-	bytes = LayersMemory(ModelReadBackbone(backbone, ModelBuiltinSeed), layers, (int) options->value[OPTION_THREADS],
-						 (int) options->value[OPTION_BATCH]);
+	cost = LayersEstimate(ModelReadBackbone(backbone, ModelBuiltinSeed), layers, (int) options->value[OPTION_THREADS],
+						  (int) options->value[OPTION_BATCH]);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-	return bytes;
+	return cost;
 }
 
 void
-CostTell(const TrainCounts *counts, int64 classes, int bits, const ModelBackbone *backbone, const hash_method *method,
+CostTell(const TrainCounts *counts, int bits, const ModelBackbone *backbone, const hash_method *method,
 		 const TrainOptions *options)
 {
 	bool all = method->needs_net && options->value[OPTION_TRAIN_LAYERS] == TRAIN_ALL;
 	bool untrained = all && !backbone->trained;
 	bool again = method->needs_net && TrainOptionsLearnsAgain(options, method, backbone->trained);
 	bool alone = !method->needs_net || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH || again;
+	LayersCost learned = Learned(backbone, method, options);
 	double threads = options->value[OPTION_THREADS];
-	int64 rows = classes > 0 ? counts->labelled : counts->pictures;
+	int64 rows = counts->classes > 0 ? counts->labelled : counts->pictures;
 	double n = (double) rows;
 	double share = n / counts->pictures; /* that has a label, where that is asked for */
 	double pixels = CostPictureBytes(backbone);
 	double features = backbone->features;
-	/* Kernel values lie on disk twice, as they come and conditioned; features of a network that has learned, beside those it had before. */
+	/* Kernel values lie on disk twice, as they come and conditioned. */
 	double anchors = alone ? Min(n, TrainOptionsAnchors(options, method)) : 0;
-	double spooled = (untrained ? 0 : features) + (again ? features : 0) + 2 * anchors;
+	double spooled = (untrained ? 0 : features) + learned.prefix + 2 * anchors;
 	/* The method's; and what a network has answered last, which waits for a checkpoint. */
-	double arrays = hash_bulk_bytes(method, rows, backbone->features, bits, (int) classes, untrained) +
-					(method->needs_net ? n * sizeof(float) * (bits + (untrained ? features : 0)) : 0);
+	double arrays =
+		hash_bulk_bytes(method, options->method, rows, backbone->features, bits, (int) counts->classes, untrained) +
+		(method->needs_net ? n * sizeof(float) * (bits + (untrained ? features : 0)) : 0);
 	/* Where each picture ends is one number. */
 	double disk = share * (counts->file_bytes + counts->unpacked * pixels) + n * (8 + spooled * sizeof(float)) +
 				  (arrays < SMALL_ARRAYS ? 0 : arrays);
 	/* Conditioning takes three matrices of anchors x anchors, two of them double. */
-	double memory = 30e6 + 4.0 * (double) backbone->parameters + LearningMemory(backbone, method, options) +
-					(arrays < SMALL_ARRAYS ? arrays : 0) + 20 * anchors * anchors;
-	/* Forward once for the features and twice at the end; a mini-batch of the network takes 4.5 times what forward does. */
-	double shown = all ? options->value[OPTION_EPOCHS] : 0, looks = all ? 3 : 1;
-	double passes = 4.5 * shown + looks;
+	double memory = 30e6 + 4.0 * (double) backbone->parameters + learned.memory + (arrays < SMALL_ARRAYS ? arrays : 0) +
+					20 * anchors * anchors;
+	/* Pictures are seen once, or, where the whole network learns, in each epoch, for the features, and twice at the end; a mini-batch takes 4.5 times what forward does. */
+	double shown = all ? options->value[OPTION_EPOCHS] + 3 : 1;
+	double macs = (double) backbone->macs * (all ? 3 : 1) + learned.macs * 4.5 * options->value[OPTION_EPOCHS];
 	/* Of the hash layer, an epoch: forward, and backward twice that. Where it learns before and after the network, it sees features first. */
 	double epochs = again ? TrainOptionsHeadEpochs(options, backbone->trained) : options->value[OPTION_EPOCHS];
 	double layer = epochs * bits * 3 * (anchors > 0 ? anchors + (again ? features : 0) : features);
 	double kernel = anchors * (features + 2 * anchors);
-	double seconds = 1 + share * (counts->bytes + counts->file_bytes * (shown + looks) / threads) * SECONDS_A_BYTE +
-					 n * (2e-9 * pixels + (double) backbone->macs * passes / (MACS_A_SECOND * threads)) +
-					 n * (layer + kernel) / MACS_A_SECOND;
+	double seconds = 1 + share * (counts->bytes + counts->file_bytes * shown / threads) * SECONDS_A_BYTE +
+					 n * (2e-9 * pixels + macs / (MACS_A_SECOND * threads)) + n * (layer + kernel) / MACS_A_SECOND;
 
 	ereport(NOTICE, (errmsg("training on " INT64_FORMAT " pictures begins when this transaction commits", rows),
 					 errdetail("It takes about %s of memory, %s of temporary disk space and, roughly, %s.",

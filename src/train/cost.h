@@ -13,6 +13,7 @@ typedef struct TrainCounts
 	int64 bytes;      /* of all pictures */
 	int64 file_bytes; /* of those that a training keeps as files */
 	int64 unpacked;   /* the others */
+	int64 classes;    /* different labels; 0: there is no label column */
 	bool several_classes;
 	bool several_labels; /* of some picture */
 	char *common;        /* in an array of labels: one that every picture has; NULL: none */
@@ -21,8 +22,8 @@ typedef struct TrainCounts
 /* Of a picture, as the network sees it. */
 extern int64 CostPictureBytes(const ModelBackbone *backbone);
 
-/* The NOTICE of eddh_train: memory, temporary disk space and time, roughly. classes: different labels; 0: it learns without. */
-extern void CostTell(const TrainCounts *counts, int64 classes, int bits, const ModelBackbone *backbone,
-					 const hash_method *method, const TrainOptions *options);
+/* The NOTICE of eddh_train: memory, temporary disk space and time, roughly. */
+extern void CostTell(const TrainCounts *counts, int bits, const ModelBackbone *backbone, const hash_method *method,
+					 const TrainOptions *options);
 
 #endif /* EDDH_TRAIN_COST_H */

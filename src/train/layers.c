@@ -109,19 +109,20 @@ LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which)
 	layers->pretrained_nodes = CountNodes(backbone);
 }
 
-double
-LayersMemory(const nn_graph *backbone, TrainLayers which, int threads, int batch)
+LayersCost
+LayersEstimate(const nn_graph *backbone, TrainLayers which, int threads, int batch)
 {
 	int shard = (batch + threads - 1) / threads;
 	nn_graph *suffix = NULL;
 	const nn_graph *learned;
 	nn_plan *plan;
 	double weights, activations;
+	LayersCost cost = { 0 };
 	eddh_code code;
 	eddh_error err;
 
 	if (which == TRAIN_HASH || (which == TRAIN_FC && CutLastGemms(backbone, NULL, &suffix) == NULL))
-		return 0;
+		return cost;
 	learned = suffix != NULL ? suffix : backbone;
 	code = nn_plan_create(learned, shard, true, &plan, &err);
 	if (code != EDDH_OK)
@@ -138,8 +139,11 @@ LayersMemory(const nn_graph *backbone, TrainLayers which, int threads, int batch
 	 * a file.
 	 */
 	weights *= 5 + (suffix != NULL) + threads;
+	cost.memory = weights + threads * activations;
+	cost.prefix = suffix != NULL ? (double) nn_graph_input_shape(suffix).count : 0;
+	cost.macs = (double) nn_graph_macs(learned);
 	nn_graph_free(suffix);
-	return weights + threads * activations;
+	return cost;
 }
 
 nn_graph *

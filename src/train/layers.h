@@ -25,8 +25,16 @@ typedef struct Layers
 /* Lives as long as the job. fc of a backbone without fully connected layers at its end becomes hash, with a remark. */
 extern void LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which);
 
-/* Bytes that learning these layers takes, besides the backbone: their weights, gradients and velocities, and what a mini-batch keeps for backward. */
-extern double LayersMemory(const nn_graph *backbone, TrainLayers which, int threads, int batch);
+/* What learning these layers takes; all zero where only the hash layer learns. */
+typedef struct LayersCost
+{
+	double
+		memory; /* bytes, besides the backbone: their weights, gradients and velocities, and what a mini-batch keeps for backward */
+	double prefix; /* floats that the frozen layers before them make of a picture */
+	double macs;   /* multiply-adds of a picture forward */
+} LayersCost;
+
+extern LayersCost LayersEstimate(const nn_graph *backbone, TrainLayers which, int threads, int batch);
 
 /* A hash layer of small seeded weights; the suffix with this layer behind it (without a suffix the layer alone). The caller's. */
 extern nn_graph *LayersHead(size_t dim, int bits, uint64 seed);

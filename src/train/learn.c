@@ -41,6 +41,7 @@ typedef struct Training
 	size_t n_train, n_held;
 	hash_labels *labels, *held_labels; /* NULL without labels */
 	nn_graph *kernel;                  /* features to kernel values; NULL: the hash layer sees the features */
+	Spool *kernel_values;              /* of the layer of it that was computed last */
 	int epochs;                        /* of the stages that are over */
 	bool features_are_most;            /* of the job's time: what comes after them does not see the network */
 	double picture_seconds;            /* what was computed last of all pictures took for each */
@@ -139,20 +140,19 @@ Split(Training *t)
 
 /* ---- Frozen layers, computed once ---- */
 
-/* Outputs of `graph` for all samples, to a spool; returns the mapped floats. */
+/* Outputs of `graph` for all samples, to *spool; returns the mapped floats. */
 static const float *
-ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const char *phase)
+ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const char *phase, Spool **spool)
 {
 	size_t n = t->n_train + t->n_held;
 	size_t dim = nn_graph_output_shape(graph).count;
 	size_t piece = Min(n, PIECE);
 	Net *net = NetCreate(graph, source, piece, INT_MAX, 0, NULL, t->options);
-	Spool *spool;
 	float *out = MemoryContextAlloc(WorkerContext(), sizeof(float) * Max(piece * dim, 1));
 	TimestampTz begin;
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
 
-	spool = SpoolCreate();
+	*spool = SpoolCreate();
 	MemoryContextSwitchTo(old);
 	WorkerPhase(phase, (int64) n);
 	begin = GetCurrentTimestamp();
@@ -165,7 +165,7 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 			if (!isfinite(out[i]))
 				ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 								errmsg("backbone \"%s\" gives values that are not finite", t->backbone->name)));
-		SpoolWrite(spool, out, now * dim * sizeof(float));
+		SpoolWrite(*spool, out, now * dim * sizeof(float));
 		WorkerProgress((int64) (done + now));
 		if (t->features_are_most)
 			WorkerEta((double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC / (done + now) * (n - done - now));
@@ -174,13 +174,19 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 	t->picture_seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC / Max(n, 1);
 	pfree(out);
 	NetFree(net);
-	return SpoolMap(spool);
+	return SpoolMap(*spool);
 }
 
 static const float *
 ComputeKernel(void *arg, const nn_graph *graph, const NetSource *source)
 {
-	return ComputeOnce(arg, graph, source, "compute kernel");
+	Training *t = arg;
+	Spool *before = t->kernel_values;
+	const float *values = ComputeOnce(t, graph, source, "compute kernel", &t->kernel_values);
+
+	/* Of the layer below, if this is the second: they were the source. */
+	SpoolFree(before);
+	return values;
 }
 
 /* One graph after the other; below: NULL for none. */
@@ -461,6 +467,7 @@ TrainRun(void)
 	Layers layers;
 	NetSource pictures, source;
 	const float *features = NULL;
+	Spool *frozen = NULL, *made = NULL; /* outputs of frozen layers; features of those that learn */
 	nn_graph *tuned = NULL;
 	Net *net;
 
@@ -485,12 +492,12 @@ TrainRun(void)
 	 * having: the method asks the network after a warm-up.
 	 */
 	if (layers.prefix != NULL)
-		source = (NetSource){ .features = ComputeOnce(&t, layers.prefix, &pictures, "compute frozen layers"),
+		source = (NetSource){ .features = ComputeOnce(&t, layers.prefix, &pictures, "compute frozen layers", &frozen),
 							  .dim = nn_graph_output_shape(layers.prefix).count };
 	if (layers.suffix == NULL)
 		features = source.features;
 	else if (t.backbone->trained)
-		features = ComputeOnce(&t, layers.suffix, &source, "compute features");
+		features = ComputeOnce(&t, layers.suffix, &source, "compute features", &made);
 	if (!t.backbone->trained && features != NULL)
 		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", t.backbone->name);
 
@@ -503,7 +510,8 @@ TrainRun(void)
 	{
 		tuned = Tuned(&layers, net);
 		NetFree(net);
-		source = (NetSource){ .features = ComputeOnce(&t, tuned, &source, "compute features"), .dim = dim };
+		SpoolFree(made);
+		source = (NetSource){ .features = ComputeOnce(&t, tuned, &source, "compute features", &made), .dim = dim };
 		net = LearnHashLayer(&t, source, TrainOptionsHead(t.options, t.method), false);
 	}
 	Measure(&t, net);

@@ -53,7 +53,7 @@ static const hash_param general[OPTION_COUNT + 1] = {
 	[OPTION_CROP] = { "crop", 0, 0, 0.75, NULL,
 					  "show a random square part of a picture, stretched, in each epoch: its side is up to this share shorter" },
 	[OPTION_DECODE] = { "decode", DECODE_AUTO, 0, 0, "auto|once|always",
-						"where pictures lie while they are learned from: unpacked in a temporary file, or as the files they are, decoded whenever they are shown; auto: as files where that takes at most half the space; the model is the same" },
+						"where pictures lie while they are learned from: unpacked in a temporary file, or as the files they are, decoded whenever they are shown; auto: as files where that takes at most half the space and they have at most sixteen times the pixels the network sees; the model is the same" },
 	[OPTION_HOLDOUT] = { "holdout", 0.1, 0, 0.5, NULL,
 						 "share of labelled pictures (1000 at most) kept out of training to measure quality" },
 	[OPTION_SEED] = { "seed", 1, 0, 9007199254740991.0, NULL, "of everything random", .whole = true },
@@ -92,18 +92,6 @@ ValueText(const char *key, const JsonbValue *value)
 	return NULL;
 }
 
-static const hash_param *
-FindParam(const hash_param *params, const char *name, int *index)
-{
-	for (int i = 0; params[i].name != NULL; i++)
-		if (strcmp(params[i].name, name) == 0)
-		{
-			*index = i;
-			return &params[i];
-		}
-	return NULL;
-}
-
 const hash_param *
 TrainOptionsGeneral(void)
 {
@@ -126,24 +114,25 @@ KnownKeys(const hash_method *method)
 static void
 ReadOne(TrainOptions *options, const hash_method *method, const char *key, const JsonbValue *value)
 {
-	int i;
-	bool is_general = true;
-	const hash_param *param = FindParam(general, key, &i);
-	double number;
+	const hash_param *param = hash_param_find(general, key), *first = general;
+	double *values = options->value, number;
+	bool *given = options->given;
 	eddh_error err;
 
 	if (param == NULL)
 	{
-		is_general = false;
-		param = FindParam(method->params, key, &i);
+		param = hash_param_find(method->params, key);
+		first = method->params;
+		values = options->method;
+		given = options->method_given;
 	}
 	if (param == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("unknown option \"%s\" of a training with method %s", key, method->name),
 						errhint("Known options are: %s.", KnownKeys(method))));
 	EDDH_CHECK(hash_param_parse(param, ValueText(key, value), &number, &err), &err, NULL);
-	*(is_general ? &options->value[i] : &options->method[i]) = number;
-	*(is_general ? &options->given[i] : &options->method_given[i]) = true;
+	values[param - first] = number;
+	given[param - first] = true;
 }
 
 /* Pictures with several labels want a wider kernel, whatever the method. */
@@ -153,16 +142,19 @@ static const hash_setting several_labels_all[] = { { "kernel_width", 0.7 }, { NU
 static void
 Override(TrainOptions *options, const hash_method *method, const hash_setting *settings)
 {
-	int i;
-
 	for (; settings != NULL && settings->name != NULL; settings++)
 	{
-		bool is_general = FindParam(general, settings->name, &i) != NULL;
+		const hash_param *param = hash_param_find(general, settings->name);
 
-		if (!is_general && FindParam(method->params, settings->name, &i) == NULL)
+		if (param != NULL && !options->given[param - general])
+			options->value[param - general] = settings->value;
+		if (param != NULL)
+			continue;
+		param = hash_param_find(method->params, settings->name);
+		if (param == NULL)
 			elog(ERROR, "method %s has no option \"%s\"", method->name, settings->name);
-		if (!(is_general ? options->given : options->method_given)[i])
-			(is_general ? options->value : options->method)[i] = settings->value;
+		if (!options->method_given[param - method->params])
+			options->method[param - method->params] = settings->value;
 	}
 	if (!options->given[OPTION_RATE_LAST])
 		options->value[OPTION_RATE_LAST] = options->value[OPTION_RATE] * RATE_FALL;

@@ -90,8 +90,8 @@ SpoolSize(const Spool *spool)
 }
 
 /*
- * A file that was only made longer would do, but for a disk that is full: that has to show here, not as a SIGBUS when the memory is used. Where the file system cannot
- * reserve blocks, zeroes are written; one that then puts what overwrites them elsewhere (copy on write) keeps that danger.
+ * A file that was only made longer would do, but for a disk that is full: that has to show here, not as a SIGBUS when the memory is used. Where blocks cannot be
+ * reserved, something is written to each (by the C library or below); a file system that puts what overwrites it elsewhere keeps that danger.
  */
 void
 SpoolExtend(Spool *spool, size_t bytes)
@@ -100,14 +100,17 @@ SpoolExtend(Spool *spool, size_t bytes)
 	off_t begin;
 	int error = EOPNOTSUPP;
 
+	Assert(spool->buffer != NULL);
 	Flush(spool);
 	begin = spool->written;
 	/* By fd.c, which counts it against temp_file_limit and leaves the descriptor open. */
 	WriteAll(spool, &zero, 1, begin + bytes - 1);
 #ifdef HAVE_POSIX_FALLOCATE
+	pgstat_report_wait_start(WAIT_EVENT_BUFFILE_WRITE);
 	do
 		error = posix_fallocate(FileGetRawDesc(spool->file), begin, bytes);
 	while (error == EINTR);
+	pgstat_report_wait_end();
 #endif
 	if (error == EOPNOTSUPP || error == EINVAL)
 	{

@@ -7,6 +7,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "model/labels.h"
 #include "model/model.h"
 #include "report.h"
 #include "train/cost.h"
@@ -130,7 +131,7 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label, int64 
 	return counts;
 }
 
-/* How many different labels pictures have; another look at the column, so only for the estimate. */
+/* How many different labels pictures have. */
 static int64
 CountClasses(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
 {
@@ -168,6 +169,11 @@ CheckCounts(Oid relation, const TrainCounts *counts, bool has_labels, const hash
 						errdetail("%s has " INT64_FORMAT " rows with a picture%s.", SubmitRelationName(relation),
 								  usable, has_labels ? " and a label" : ""),
 						errhint("Use at least as many pictures as bits.")));
+	if (counts->classes > LABEL_MAX_CLASSES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("the label column has " INT64_FORMAT " different labels, more than %d", counts->classes,
+							   LABEL_MAX_CLASSES),
+						errhint("A label names a kind of picture that many rows share. Is this column a key?")));
 	if (!method->needs_labels)
 		return;
 	if (!counts->several_classes)
@@ -276,6 +282,8 @@ eddh_train(PG_FUNCTION_ARGS)
 	SubmitCheckReadable(images, &image, label_name != NULL ? &label : NULL);
 	counts = Count(images, &image, label_name != NULL ? &label : NULL,
 				   DataSetLongestFile((TrainDecode) options->value[OPTION_DECODE], CostPictureBytes(backbone)));
+	if (label_name != NULL)
+		counts.classes = CountClasses(images, &image, &label);
 	CheckCounts(images, &counts, label_name != NULL, method, bits);
 	rows = label_name != NULL ? counts.labelled : counts.pictures;
 	learned = label_name != NULL ? rows - TrainOptionsHeldOut(options, rows, bits) : rows;
@@ -301,9 +309,8 @@ eddh_train(PG_FUNCTION_ARGS)
 				(errmsg("backbone \"%s\" is untrained, and stays so", backbone->name),
 				 errdetail("Codes will come from features that random weights make."),
 				 errhint("Use a backbone that is trained, or a method and train_layers that teach this one.")));
-	/* It takes a look at the whole network, and at all labels. */
+	/* It takes a look at the whole network. */
 	if (message_level_is_interesting(NOTICE))
-		CostTell(&counts, label_name != NULL ? CountClasses(images, &image, &label) : 0, bits, backbone, method,
-				 options);
+		CostTell(&counts, bits, backbone, method, options);
 	PG_RETURN_INT64(job);
 }

@@ -66,7 +66,7 @@ for my $decode (sort keys %bytes)
 
 $node->safe_psql('postgres', "CREATE TABLE many$_ AS SELECT label, image FROM picture, generate_series(1, $_ / 96 + 1) LIMIT $_") for 1200, 6000;
 
-# Codes of 1,024 bits: F, B and what pulls them are arrays of more than a megabyte.
+# Codes of 1,024 bits: F and B are arrays of more than a megabyte.
 sub start_many
 {
 	my ($pictures, $model, $settings, $epochs) = @_;
@@ -100,13 +100,13 @@ SKIP:
 	skip 'no /proc', 5 if !-e '/proc/self/status';
 	my ($few, $many) = (peak(1200), peak(6000));
 
-	# 4,800 pictures more: F, B and what pulls them would take 16 bytes a bit, 79 MB.
+	# 4,800 pictures more: F, B and what the network has answered last would take 9 bytes a bit, 44 MB.
 	cmp_ok($many, '<', $few + 10_000, "6,000 pictures take what 1,200 do ($many kB, $few kB)");
 }
 
 # ---- Where there is no more of the disk, and where somebody cancels ----
 
-# Pictures are 13 MB, features at most 13; F alone is 25 MB. Every file that is closed is logged, which looks for interrupts.
+# Pictures are 13 MB, features 6; F alone is 25 MB. Every file that is closed is logged, which looks for interrupts.
 $node->append_conf('postgresql.conf', 'log_temp_files = 0');
 $node->reload;
 my $job = start_many(6000, 'full', 'SET temp_file_limit = \'30MB\';');
