@@ -22,6 +22,13 @@ typedef struct TrainCounts
 /* Of a picture, as the network sees it. */
 extern int64 CostPictureBytes(const ModelBackbone *backbone);
 
+/*
+ * Seconds that a hash layer takes to learn alone from n pictures, its kernel values (anchors; 0: none) with it, on the machine that cost.c's figures are of; and
+ * how many times as slow a machine is that needed so much processor time for these multiply-adds of a network.
+ */
+extern double CostHashLayer(double n, double features, int bits, double anchors, double epochs);
+extern double CostSlowness(double macs, double seconds);
+
 /* The NOTICE of eddh_train: memory, temporary disk space and time, roughly. */
 extern void CostTell(const TrainCounts *counts, int bits, const ModelBackbone *backbone, const hash_method *method,
 					 const TrainOptions *options);

@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "report.h"
 #include "train/bulk.h"
+#include "train/cost.h"
 #include "train/dataset.h"
 #include "train/layers.h"
 #include "train/net.h"
@@ -43,8 +44,8 @@ typedef struct Training
 	nn_graph *kernel;                  /* features to kernel values; NULL: the hash layer sees the features */
 	Spool *kernel_values;              /* of the layer of it that was computed last */
 	int epochs;                        /* of the stages that are over */
-	bool features_are_most;            /* of the job's time: what comes after them does not see the network */
-	double picture_seconds;            /* what was computed last of all pictures took for each */
+	double seconds_after;   /* CostHashLayer, if that is all that comes after the features; 0: something else does */
+	double picture_seconds; /* what was computed last of all pictures took for each */
 	double quality;
 } Training;
 
@@ -140,6 +141,15 @@ Split(Training *t)
 
 /* ---- Frozen layers, computed once ---- */
 
+/* The hash layer has not begun; this network tells how fast the machine is. */
+static void
+TellFeatures(const Training *t, double seconds, size_t done, size_t left)
+{
+	double slowness = CostSlowness((double) t->backbone->macs * done, seconds * t->options->value[OPTION_THREADS]);
+
+	WorkerEta(seconds / done * left + t->seconds_after * slowness);
+}
+
 /* Outputs of `graph` for all samples, to *spool; returns the mapped floats. */
 static const float *
 ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const char *phase, Spool **spool)
@@ -167,8 +177,8 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 								errmsg("backbone \"%s\" gives values that are not finite", t->backbone->name)));
 		SpoolWrite(*spool, out, now * dim * sizeof(float));
 		WorkerProgress((int64) (done + now));
-		if (t->features_are_most)
-			WorkerEta((double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC / (done + now) * (n - done - now));
+		if (t->seconds_after > 0)
+			TellFeatures(t, (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC, done + now, n - done - now);
 		WorkerTick();
 	}
 	t->picture_seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC / Max(n, 1);
@@ -485,7 +495,10 @@ TrainRun(void)
 	if (layers.prefix != NULL && (t.options->value[OPTION_FLIP] != 0 || t.options->value[OPTION_CROP] != 0))
 		WorkerRemark("flip and crop change nothing: frozen layers see each picture once, as it is");
 	source = pictures = (NetSource){ .data = t.data, .rows = t.rows };
-	t.features_are_most = t.method->needs_net && layers.suffix == NULL && t.backbone->trained;
+	if (t.method->needs_net && layers.suffix == NULL && t.backbone->trained)
+		t.seconds_after =
+			CostHashLayer(t.n_train, dim, t.job->bits, Min(t.n_train, TrainOptionsAnchors(t.options, t.method)),
+						  t.options->value[OPTION_EPOCHS]);
 
 	/*
 	 * Features of the frozen backbone: what methods learn from, and EDDH's visual distances. An untrained backbone whose weights are learned has none worth
@@ -494,6 +507,7 @@ TrainRun(void)
 	if (layers.prefix != NULL)
 		source = (NetSource){ .features = ComputeOnce(&t, layers.prefix, &pictures, "compute frozen layers", &frozen),
 							  .dim = nn_graph_output_shape(layers.prefix).count };
+	t.seconds_after = 0;
 	if (layers.suffix == NULL)
 		features = source.features;
 	else if (t.backbone->trained)
