@@ -2,12 +2,14 @@
 #include "hash/components.h"
 #include "hash/linalg.h"
 #include "hash/private.h"
+#include "nn/gemm.h"
 
 #include <string.h>
 
 #define MEDIAN_PAIRS    20000
 #define WHITENED_MAX    2000
-#define WHITENING_RIDGE 0.1 /* share of the mean variance */
+#define INVERTED        ((size_t) 64) /* rows of a triangle at a time */
+#define WHITENING_RIDGE 0.1           /* share of the mean variance */
 
 static int
 compare_doubles(const void *a, const void *b)
@@ -120,23 +122,29 @@ hash_anchors_centre(size_t rows, int count, const float *values, nn_graph **out,
 	return code;
 }
 
-/* inverse (m x m) of the lower triangle l: row i is unit vector i after forward substitution. */
+/* inverse (m x m) of the lower triangle l: row i is unit vector i after forward substitution, some rows at a time of all that is above them. */
 static void
 invert_lower(size_t m, const double *l, double *inverse)
 {
 	memset(inverse, 0, m * m * sizeof *inverse);
-	for (size_t i = 0; i < m; i++)
+	for (size_t first = 0; first < m; first += INVERTED)
 	{
-		double *row = inverse + i * m;
+		size_t end = m - first < INVERTED ? m : first + INVERTED;
 
-		row[i] = 1;
-		for (size_t k = 0; k < i; k++)
+		nn_dgemm(false, false, end - first, first, first, -1, l + first * m, m, inverse, m, 0, inverse + first * m, m);
+		for (size_t i = first; i < end; i++)
 		{
-			for (size_t j = 0; j <= k; j++)
-				row[j] -= l[i * m + k] * inverse[k * m + j];
+			double *row = inverse + i * m;
+
+			row[i] = 1;
+			for (size_t k = first; k < i; k++)
+			{
+				for (size_t j = 0; j <= k; j++)
+					row[j] -= l[i * m + k] * inverse[k * m + j];
+			}
+			for (size_t j = 0; j <= i; j++)
+				row[j] /= l[i * m + i];
 		}
-		for (size_t j = 0; j <= i; j++)
-			row[j] /= l[i * m + i];
 	}
 }
 

@@ -7,6 +7,8 @@
 #include <float.h>
 #include <string.h>
 
+#define FACTORED ((size_t) 64) /* columns of a triangle at a time */
+
 static inline double
 dot(size_t n, const double *a, const double *b)
 {
@@ -33,17 +35,28 @@ add_scaled(size_t n, double s, const double *restrict x, double *restrict y)
 eddh_code
 hash_cholesky(size_t n, double *a, eddh_error *err)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t first = 0; first < n; first += FACTORED)
 	{
-		double *ai = a + i * n;
+		size_t end = n - first < FACTORED ? n : first + FACTORED;
 
-		for (size_t j = 0; j < i; j++)
-			ai[j] = (ai[j] - dot(j, ai, a + j * n)) / a[j * n + j];
-		ai[i] -= dot(i, ai, ai);
-		if (!(ai[i] > 0) || !isfinite(ai[i]))
-			return eddh_fail(err, EDDH_NUMERIC, "a matrix of %zu rows is not positive definite (pivot %zu is %g)", n,
-							 i + 1, ai[i]);
-		ai[i] = sqrt(ai[i]);
+		for (size_t i = first; i < end; i++)
+		{
+			double *ai = a + i * n;
+
+			for (size_t j = first; j < i; j++)
+				ai[j] = (ai[j] - dot(j, ai, a + j * n)) / a[j * n + j];
+			ai[i] -= dot(i, ai, ai);
+			if (!(ai[i] > 0) || !isfinite(ai[i]))
+				return eddh_fail(err, EDDH_NUMERIC, "a matrix of %zu rows is not positive definite (pivot %zu is %g)",
+								 n, i + 1, ai[i]);
+			ai[i] = sqrt(ai[i]);
+		}
+		/* What the columns before have to do with these, for all rows below in one product. */
+		nn_dgemm(false, true, n - end, end - first, first, -1, a + end * n, n, a + first * n, n, 1, a + end * n + first,
+				 n);
+		for (size_t i = end; i < n; i++)
+			for (size_t j = first; j < end; j++)
+				a[i * n + j] = (a[i * n + j] - dot(j - first, a + i * n + first, a + j * n + first)) / a[j * n + j];
 	}
 	return EDDH_OK;
 }

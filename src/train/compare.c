@@ -336,7 +336,8 @@ CompareRun(void)
 	WorkerEnd();
 	MemoryContextSwitchTo(WorkerContext());
 	c.dim = nn_graph_output_shape(graph).count;
-	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, job->total);
+	options = TrainOptionsRead(c.plan->tasks[0].options, c.plan->tasks[0].method, true);
+	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, (int) options->value[OPTION_THREADS], job->total);
 	labelled = TrainBulkAlloc(c.data->rows, 1, sizeof(uint32));
 	for (size_t row = 0; row < c.data->rows; row++)
 		for (int w = 0; w < c.data->labels->words; w++)
@@ -347,7 +348,6 @@ CompareRun(void)
 			}
 	if (!c.backbone->trained)
 		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", c.backbone->name);
-	options = TrainOptionsRead(c.plan->tasks[0].options, c.plan->tasks[0].method, true);
 	c.first_seed = (uint64) options->value[OPTION_SEED];
 	features = AllFeatures(&c, graph, labelled, options);
 	nn_graph_free(graph);

@@ -27,8 +27,8 @@ CostHashLayer(double n, double features, int bits, double anchors, double epochs
 {
 	/* An epoch: forward, and backward twice that. */
 	double layer = n * epochs * bits * 3 * (anchors > 0 ? anchors : features);
-	/* Distances, their covariance, and conditioning with what is made of that, which runs at a tenth of the speed. */
-	double kernel = n * anchors * (features + 2 * anchors) + 10 * anchors * anchors * anchors;
+	/* Distances, their covariance, its factor and that one's inverse, and conditioning. */
+	double kernel = n * anchors * (features + 2 * anchors) + 2 * anchors * anchors * anchors;
 
 	return (layer + kernel) / MACS_A_SECOND;
 }

@@ -4,6 +4,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "model/model.h"
+#include "nn/pool.h"
 #include "report.h"
 #include "train/bulk.h"
 #include "train/dataset.h"
@@ -11,19 +12,39 @@
 #include "train/spool.h"
 #include "train/submit.h"
 #include "train/worker.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 /* Times what the network sees: a picture of more is not decoded more than once (option decode: auto). */
 #define MANY_PIXELS 16
+
+/* Pictures that are decoded together, each on a thread: so many, or what takes so much memory as files or decoded. */
+#define WAITING_MOST  64
+#define WAITING_BYTES ((size_t) 32 << 20)
+
+typedef struct Waiting
+{
+	ReaderRow row;  /* with copies of its values */
+	eddh_code code; /* EDDH_STOPPED: it has still to be decoded */
+	eddh_error err;
+} Waiting;
 
 typedef struct ReadState
 {
 	DataSet *data;
 	Reader reader;
 	LabelRows *labels;
+	int16 label_length;
+	bool label_by_value;
 	TrainDecode decode;
 	image_limits limits;
-	uint8 *rgb;
+	nn_pool *pool;
+	int most, n; /* that wait */
+	Waiting waiting[WAITING_MOST];
+	uint8 *rgb;            /* of each */
+	size_t bytes;          /* of their files */
+	MemoryContext context; /* their values */
 	Spool *pictures, *ends;
 	int64 seen;
 } ReadState;
@@ -45,99 +66,162 @@ HasManyPixels(const ReadState *state, const uint8 *file, size_t len)
 		   (uint64) info.width * info.height > MANY_PIXELS * (state->data->picture_bytes / 3);
 }
 
-/* To the spools; the file has been decoded to state->rgb. */
+/* To the spools. */
 static void
-Keep(ReadState *state, const uint8 *file, size_t len)
+Keep(ReadState *state, const uint8 *file, size_t len, const uint8 *rgb)
 {
 	DataSet *data = state->data;
 	size_t picture_bytes = data->picture_bytes;
 	uint64 end;
 
-	data->fingerprint = hash_bytes_extended(state->rgb, (int) picture_bytes, data->fingerprint);
+	data->fingerprint = hash_bytes_extended(rgb, (int) picture_bytes, data->fingerprint);
 	/* A file exactly as long as what it unpacks to is kept unpacked, too: the length tells which it is. */
 	if (len <= DataSetLongestFile(state->decode, picture_bytes) && len != picture_bytes &&
 		(state->decode == DECODE_ALWAYS || !HasManyPixels(state, file, len)))
 		SpoolWrite(state->pictures, file, len);
 	else
-		SpoolWrite(state->pictures, state->rgb, picture_bytes);
+		SpoolWrite(state->pictures, rgb, picture_bytes);
 	end = SpoolSize(state->pictures);
 	SpoolWrite(state->ends, &end, sizeof(end));
+}
+
+/* Every threads-th of those that wait. Plain C. */
+static void
+Decode(void *arg, int thread)
+{
+	ReadState *state = arg;
+	const DataSet *data = state->data;
+
+	for (int i = thread; i < state->n; i += nn_pool_threads(state->pool))
+	{
+		Waiting *w = &state->waiting[i];
+
+		if (w->code == EDDH_STOPPED)
+			w->code = image_load(w->row.image, w->row.image_len, &data->prep, &state->limits,
+								 state->rgb + i * data->picture_bytes, &w->err);
+		if (w->code == EDDH_STOPPED)
+			return;
+	}
+}
+
+/* In the order of the table, so that what is read does not depend on threads. */
+static void
+Take(ReadState *state, const Waiting *w, const uint8 *rgb)
+{
+	DataSet *data = state->data;
+
+	if (w->code == EDDH_BAD_DATA || w->code == EDDH_OVER_LIMIT || w->code == EDDH_UNSUPPORTED)
+	{
+		WorkerSkipped(psprintf("%s: %s", ReaderRowName(&state->reader, &w->row), w->err.message));
+		return;
+	}
+	EDDH_CHECK(w->code, &w->err, NULL);
+	if (state->labels != NULL && LabelRowsAdd(state->labels, w->row.extra, w->row.extra_isnull) == 0)
+		data->unlabelled++;
+	Keep(state, w->row.image, w->row.image_len, rgb);
+	if (++data->rows > UINT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many pictures: more than %u", UINT32_MAX)));
+}
+
+static void
+TakeAll(void *arg)
+{
+	ReadState *state = arg;
+	bool stopped;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		nn_pool_run(state->pool, Decode, state);
+		stopped = false;
+		for (int i = 0; i < state->n; i++)
+			stopped |= state->waiting[i].code == EDDH_STOPPED;
+	} while (stopped);
+	for (int i = 0; i < state->n; i++)
+		Take(state, &state->waiting[i], state->rgb + i * state->data->picture_bytes);
+	state->n = 0;
+	state->bytes = 0;
+	MemoryContextReset(state->context);
 }
 
 static void
 ReadPicture(void *arg, const ReaderRow *row)
 {
 	ReadState *state = arg;
-	DataSet *data = state->data;
-	eddh_error err;
-	eddh_code code;
+	Waiting *w = &state->waiting[state->n];
+	MemoryContext old;
+	uint8 *file;
 
 	WorkerProgress(++state->seen);
 	/* A row without a label teaches nothing, so it is not even decoded. */
 	if (state->labels != NULL && row->extra_isnull)
 	{
-		data->unlabelled++;
+		state->data->unlabelled++;
 		return;
 	}
-	for (;;)
-	{
-		code = image_load(row->image, row->image_len, &data->prep, &state->limits, state->rgb, &err);
-		if (code != EDDH_STOPPED)
-			break;
-		CHECK_FOR_INTERRUPTS();
-	}
-	if (code == EDDH_BAD_DATA || code == EDDH_OVER_LIMIT || code == EDDH_UNSUPPORTED)
-	{
-		WorkerSkipped(psprintf("%s: %s", ReaderRowName(&state->reader, row), err.message));
-		return;
-	}
-	EDDH_CHECK(code, &err, NULL);
-	if (state->labels != NULL && LabelRowsAdd(state->labels, row->extra, row->extra_isnull) == 0)
-		data->unlabelled++;
-	Keep(state, row->image, row->image_len);
-	if (++data->rows > UINT32_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many pictures: more than %u", UINT32_MAX)));
+	old = MemoryContextSwitchTo(state->context);
+	file = MemoryContextAllocHuge(state->context, Max(row->image_len, 1));
+	memcpy(file, row->image, row->image_len);
+	*w = (Waiting){ .row = *row, .code = EDDH_STOPPED };
+	w->row.image = file;
+	if (!row->extra_isnull)
+		w->row.extra = datumCopy(row->extra, state->label_by_value, state->label_length);
+	MemoryContextSwitchTo(old);
+	state->n++;
+	state->bytes += row->image_len;
+	if (state->n == state->most || state->bytes > WAITING_BYTES)
+		TakeAll(state);
 }
 
 DataSet *
-DataSetRead(const image_prep *prep, TrainDecode decode, int64 expected_rows)
+DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 expected_rows)
 {
 	const JobRow *job = WorkerJob();
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
 	DataSet *data = palloc0(sizeof(DataSet));
-	ReadState state = { .data = data, .decode = decode };
+	ReadState *state = palloc0(sizeof(ReadState));
 	eddh_error err;
 
 	data->prep = *prep;
 	data->picture_bytes = (size_t) prep->size * prep->size * 3;
-	data->limits = state.limits = ModelImageLimits();
+	state->data = data;
+	state->decode = decode;
+	data->limits = state->limits = ModelImageLimits();
 	data->limits.stop = NULL;
-	state.pictures = SpoolCreate();
-	state.ends = SpoolCreate();
-	state.rgb = palloc(data->picture_bytes);
-	state.reader = (Reader){ .relation = job->images,
-							 .image_column = job->image_column,
-							 .extra_column = job->label_column,
-							 .row = ReadPicture,
-							 .arg = &state };
+	state->pictures = SpoolCreate();
+	state->ends = SpoolCreate();
+	state->most = (int) Max(1, Min(WAITING_MOST, WAITING_BYTES / data->picture_bytes));
+	state->rgb = palloc(state->most * data->picture_bytes);
+	state->context = AllocSetContextCreate(WorkerContext(), "eddh pictures", ALLOCSET_DEFAULT_SIZES);
+	EDDH_CHECK(nn_pool_create(threads, &state->pool, &err), &err, NULL);
+	state->reader = (Reader){ .relation = job->images,
+							  .image_column = job->image_column,
+							  .extra_column = job->label_column,
+							  .row = ReadPicture,
+							  .step = TakeAll,
+							  .arg = state };
 	if (job->label_column != NULL)
 	{
 		WorkerBegin();
 		MemoryContextSwitchTo(WorkerContext());
-		state.reader.extra_type = SubmitFindColumn(job->images, job->label_column).declared_type;
+		state->reader.extra_type = SubmitFindColumn(job->images, job->label_column).declared_type;
 		data->dictionary = LabelDictionaryCreate();
-		state.labels = LabelRowsCreate(data->dictionary, state.reader.extra_type);
+		state->labels = LabelRowsCreate(data->dictionary, state->reader.extra_type);
+		get_typlenbyval(state->reader.extra_type, &state->label_length, &state->label_by_value);
 		WorkerEnd();
 	}
 	WorkerPhase("read pictures", expected_rows);
-	ReaderRun(&state.reader);
+	ReaderRun(&state->reader);
 	MemoryContextSwitchTo(WorkerContext());
-	if (state.labels != NULL)
-		WORKER_CHECK(LabelRowsFinish(state.labels, &TrainBulk, &data->labels, &err), &err, NULL);
-	data->pictures = SpoolMap(state.pictures);
-	data->ends = SpoolMap(state.ends);
-	pfree(state.rgb);
+	if (state->labels != NULL)
+		WORKER_CHECK(LabelRowsFinish(state->labels, &TrainBulk, &data->labels, &err), &err, NULL);
+	data->pictures = SpoolMap(state->pictures);
+	data->ends = SpoolMap(state->ends);
+	nn_pool_free(state->pool);
+	MemoryContextDelete(state->context);
+	pfree(state->rgb);
+	pfree(state);
 	MemoryContextSwitchTo(old);
 	return data;
 }

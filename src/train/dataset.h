@@ -23,9 +23,10 @@ typedef struct DataSet
 
 /*
  * Reads the job's table: every picture that can be decoded and, where there is a label column, has a label. Others are counted (pictures that cannot be decoded also
- * named) in the job. Pictures are kept in spools, as files or unpacked at the network's input size, as option decode says. Needs no transaction, and leaves none.
+ * named) in the job. Pictures are kept in spools, as files or unpacked at the network's input size, as option decode says; threads decode them. Needs no transaction, and
+ * leaves none.
  */
-extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int64 expected_rows);
+extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 expected_rows);
 
 /* The longest file that is kept as it is; pictures with longer ones, and with DECODE_AUTO those of very many pixels, are unpacked. */
 extern int64 DataSetLongestFile(TrainDecode decode, int64 picture_bytes);

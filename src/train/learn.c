@@ -25,6 +25,9 @@
 
 #define PIECE 128 /* pictures computed at a time, where nothing is learned from them */
 
+#define OTHER_SECONDS \
+	1 /* after a hash layer has learned alone: quality, the stored model; for the estimate of the end */
+
 #define SPLIT_STREAM UINT64_C(0x73706c6974)
 
 /* A backbone that has learned before is only tuned (METHODS 1.9: rate x 0.1). */
@@ -482,7 +485,8 @@ TrainRun(void)
 	Net *net;
 
 	Prepare(&t);
-	t.data = DataSetRead(&t.backbone->prep, (TrainDecode) t.options->value[OPTION_DECODE], t.job->total);
+	t.data = DataSetRead(&t.backbone->prep, (TrainDecode) t.options->value[OPTION_DECODE],
+						 (int) t.options->value[OPTION_THREADS], t.job->total);
 	Split(&t);
 	dim = nn_graph_output_shape(t.graph).count;
 	LayersChoose(&layers, t.graph,
@@ -496,9 +500,9 @@ TrainRun(void)
 		WorkerRemark("flip and crop change nothing: frozen layers see each picture once, as it is");
 	source = pictures = (NetSource){ .data = t.data, .rows = t.rows };
 	if (t.method->needs_net && layers.suffix == NULL && t.backbone->trained)
-		t.seconds_after =
-			CostHashLayer(t.n_train, dim, t.job->bits, Min(t.n_train, TrainOptionsAnchors(t.options, t.method)),
-						  t.options->value[OPTION_EPOCHS]);
+		t.seconds_after = OTHER_SECONDS + CostHashLayer(t.n_train, dim, t.job->bits,
+														Min(t.n_train, TrainOptionsAnchors(t.options, t.method)),
+														t.options->value[OPTION_EPOCHS]);
 
 	/*
 	 * Features of the frozen backbone: what methods learn from, and EDDH's visual distances. An untrained backbone whose weights are learned has none worth
