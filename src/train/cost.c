@@ -113,7 +113,7 @@ CostTell(const TrainCounts *counts, int bits, const ModelBackbone *backbone, con
 	/* Where it learns before and after the network, it sees features first. */
 	double layer = CostHashLayer(n, features, bits, anchors, epochs) +
 				   (again && anchors > 0 ? CostHashLayer(n, features, bits, 0, epochs) : 0);
-	double seconds = 1 + share * (counts->bytes + counts->file_bytes * shown / threads) * SECONDS_A_BYTE +
+	double seconds = 1 + share * (counts->bytes + counts->file_bytes * shown) / threads * SECONDS_A_BYTE +
 					 n * (2e-9 * pixels + macs / (MACS_A_SECOND * threads)) + layer;
 
 	ereport(NOTICE, (errmsg("training on " INT64_FORMAT " pictures begins when this transaction commits", rows),
