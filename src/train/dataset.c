@@ -1,6 +1,8 @@
 /* dataset.c: a table of pictures, read once in short transactions, kept in spools. */
 #include "postgres.h"
 
+#include <stdatomic.h>
+
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "model/model.h"
@@ -21,12 +23,12 @@
 
 /* Pictures that are decoded together, each on a thread: so many, or what takes so much memory as files or decoded. */
 #define WAITING_MOST  64
-#define WAITING_BYTES ((size_t) 32 << 20)
+#define WAITING_BYTES ((size_t) 8 << 20)
 
 typedef struct Waiting
 {
-	ReaderRow row;  /* with copies of its values */
-	eddh_code code; /* EDDH_STOPPED: it has still to be decoded */
+	ReaderRow row; /* with copies of its values */
+	eddh_code code;
 	eddh_error err;
 } Waiting;
 
@@ -38,8 +40,8 @@ typedef struct ReadState
 	int16 label_length;
 	bool label_by_value;
 	TrainDecode decode;
-	image_limits limits;
 	nn_pool *pool;
+	atomic_bool stopped;
 	int most, n; /* that wait */
 	Waiting waiting[WAITING_MOST];
 	uint8 *rgb;            /* of each */
@@ -62,7 +64,7 @@ HasManyPixels(const ReadState *state, const uint8 *file, size_t len)
 {
 	image_info info;
 
-	return image_probe(file, len, &state->limits, &info, NULL) != EDDH_OK ||
+	return image_probe(file, len, &state->data->limits, &info, NULL) != EDDH_OK ||
 		   (uint64) info.width * info.height > MANY_PIXELS * (state->data->picture_bytes / 3);
 }
 
@@ -85,22 +87,39 @@ Keep(ReadState *state, const uint8 *file, size_t len, const uint8 *rgb)
 	SpoolWrite(state->ends, &end, sizeof(end));
 }
 
+/* The main thread looks, for the others. */
+static bool
+PollMain(void *arg)
+{
+	ReadState *state = arg;
+
+	if (eddh_stopped(&WorkerStop))
+		atomic_store(&state->stopped, true);
+	return atomic_load(&state->stopped);
+}
+
+static bool
+PollOther(void *arg)
+{
+	return atomic_load(&((ReadState *) arg)->stopped);
+}
+
 /* Every threads-th of those that wait. Plain C. */
 static void
 Decode(void *arg, int thread)
 {
 	ReadState *state = arg;
 	const DataSet *data = state->data;
+	const eddh_stop stop = { thread == 0 ? PollMain : PollOther, state };
+	image_limits limits = data->limits;
 
-	for (int i = thread; i < state->n; i += nn_pool_threads(state->pool))
+	limits.stop = &stop;
+	for (int i = thread; i < state->n && !eddh_stopped(&stop); i += nn_pool_threads(state->pool))
 	{
 		Waiting *w = &state->waiting[i];
 
-		if (w->code == EDDH_STOPPED)
-			w->code = image_load(w->row.image, w->row.image_len, &data->prep, &state->limits,
-								 state->rgb + i * data->picture_bytes, &w->err);
-		if (w->code == EDDH_STOPPED)
-			return;
+		w->code = image_load(w->row.image, w->row.image_len, &data->prep, &limits, state->rgb + i * data->picture_bytes,
+							 &w->err);
 	}
 }
 
@@ -128,16 +147,15 @@ static void
 TakeAll(void *arg)
 {
 	ReadState *state = arg;
-	bool stopped;
+	eddh_error err;
 
-	do
+	atomic_store(&state->stopped, false);
+	nn_pool_run(state->pool, Decode, state);
+	if (atomic_load(&state->stopped))
 	{
-		CHECK_FOR_INTERRUPTS();
-		nn_pool_run(state->pool, Decode, state);
-		stopped = false;
-		for (int i = 0; i < state->n; i++)
-			stopped |= state->waiting[i].code == EDDH_STOPPED;
-	} while (stopped);
+		(void) eddh_fail(&err, EDDH_STOPPED, "stopped");
+		WorkerRaise(&err, NULL);
+	}
 	for (int i = 0; i < state->n; i++)
 		Take(state, &state->waiting[i], state->rgb + i * state->data->picture_bytes);
 	state->n = 0;
@@ -163,7 +181,7 @@ ReadPicture(void *arg, const ReaderRow *row)
 	old = MemoryContextSwitchTo(state->context);
 	file = MemoryContextAllocHuge(state->context, Max(row->image_len, 1));
 	memcpy(file, row->image, row->image_len);
-	*w = (Waiting){ .row = *row, .code = EDDH_STOPPED };
+	*w = (Waiting){ .row = *row };
 	w->row.image = file;
 	if (!row->extra_isnull)
 		w->row.extra = datumCopy(row->extra, state->label_by_value, state->label_length);
@@ -187,7 +205,7 @@ DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 expec
 	data->picture_bytes = (size_t) prep->size * prep->size * 3;
 	state->data = data;
 	state->decode = decode;
-	data->limits = state->limits = ModelImageLimits();
+	data->limits = ModelImageLimits();
 	data->limits.stop = NULL;
 	state->pictures = SpoolCreate();
 	state->ends = SpoolCreate();

@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include <math.h>
+#include <unistd.h>
 
 #include "bits/kernels.h"
 #include "common/hashfn.h"
@@ -148,7 +149,8 @@ Split(Training *t)
 static void
 TellFeatures(const Training *t, double seconds, size_t done, size_t left)
 {
-	double slowness = CostSlowness((double) t->backbone->macs * done, seconds * t->options->value[OPTION_THREADS]);
+	double cores = Min(t->options->value[OPTION_THREADS], Max(1, sysconf(_SC_NPROCESSORS_ONLN)));
+	double slowness = CostSlowness((double) t->backbone->macs * done, seconds * cores);
 
 	WorkerEta(seconds / done * left + t->seconds_after * slowness);
 }

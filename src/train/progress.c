@@ -58,7 +58,7 @@ WorkerProgress(int64 done)
 void
 WorkerEta(double seconds)
 {
-	now_done.eta = isnan(seconds) ? 0 : GetCurrentTimestamp() + (int64) (seconds * USECS_PER_SEC);
+	now_done.eta = !isfinite(seconds) ? 0 : GetCurrentTimestamp() + (int64) (seconds * USECS_PER_SEC);
 }
 
 void
