@@ -307,7 +307,7 @@ static void
 Committed(void *arg, BlockNumber next_block, BlockNumber end)
 {
 	Backfill *b = arg;
-	double seconds = (double) (GetCurrentTimestamp() - b->begin) / USECS_PER_SEC;
+	double seconds = WorkerSecondsSince(b->begin);
 
 	/* A second pass is short. */
 	if (b->first_pass)

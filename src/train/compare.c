@@ -171,8 +171,7 @@ ApplyKernel(void *arg, const nn_graph *graph, const NetSource *source)
 	KernelValues *kernel = arg;
 	float *values = Apply(graph, source, kernel->n, kernel->options);
 
-	if (kernel->values != NULL)
-		eddh_bulk_free(&TrainBulk, kernel->values);
+	eddh_bulk_free(&TrainBulk, kernel->values);
 	return kernel->values = values;
 }
 
@@ -239,7 +238,7 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 		eddh_bulk_free(&TrainBulk, values.values);
 	}
 	hash_labels_free(labels);
-	*seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC;
+	*seconds = WorkerSecondsSince(begin);
 	return stored;
 }
 

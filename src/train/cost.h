@@ -10,11 +10,10 @@ typedef struct TrainCounts
 {
 	int64 pictures;
 	int64 labelled;
-	int64 bytes;      /* of all pictures */
-	int64 file_bytes; /* of those that a training keeps as files */
-	int64 unpacked;   /* the others */
-	int64 classes;    /* different labels; 0: there is no label column */
-	bool several_classes;
+	int64 bytes;         /* of all pictures */
+	int64 file_bytes;    /* of those that a training keeps as files */
+	int64 unpacked;      /* the others */
+	int64 classes;       /* different labels; 0: there is no label column */
 	bool several_labels; /* of some picture */
 	char *common;        /* in an array of labels: one that every picture has; NULL: none */
 } TrainCounts;

@@ -183,10 +183,10 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 		SpoolWrite(*spool, out, now * dim * sizeof(float));
 		WorkerProgress((int64) (done + now));
 		if (t->seconds_after > 0)
-			TellFeatures(t, (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC, done + now, n - done - now);
+			TellFeatures(t, WorkerSecondsSince(begin), done + now, n - done - now);
 		WorkerTick();
 	}
-	t->picture_seconds = (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC / Max(n, 1);
+	t->picture_seconds = WorkerSecondsSince(begin) / Max(n, 1);
 	pfree(out);
 	NetFree(net);
 	return SpoolMap(*spool);

@@ -137,26 +137,25 @@ CopyFeatures(const Net *net, size_t sample, float *input)
 }
 
 static eddh_code
-Fetch(void *arg, size_t sample, float *input, const eddh_stop *stop, eddh_error *err)
+FetchSample(const Net *net, size_t sample, bool to_learn, float *input, const eddh_stop *stop, eddh_error *err)
 {
-	const Net *net = arg;
-
+	/* Features have no parts and no mirror image. */
 	if (net->now->source.features == NULL)
-		return ShowPicture(net, sample, false, input, stop, err);
+		return ShowPicture(net, sample, to_learn, input, stop, err);
 	CopyFeatures(net, sample, input);
 	return EDDH_OK;
 }
 
 static eddh_code
-FetchToTrain(void *arg, size_t sample, float *input, const eddh_stop *stop, eddh_error *err)
+Fetch(void *arg, size_t sample, float *input, const eddh_stop *stop, eddh_error *err)
 {
-	const Net *net = arg;
+	return FetchSample(arg, sample, false, input, stop, err);
+}
 
-	/* Features have no parts and no mirror image. */
-	if (net->now->source.features == NULL)
-		return ShowPicture(net, sample, true, input, stop, err);
-	CopyFeatures(net, sample, input);
-	return EDDH_OK;
+static eddh_code
+FetchToLearn(void *arg, size_t sample, float *input, const eddh_stop *stop, eddh_error *err)
+{
+	return FetchSample(arg, sample, true, input, stop, err);
 }
 
 /* ---- hash_net ---- */
@@ -179,12 +178,6 @@ Gradient(void *arg, int n, const uint32_t *rows, const float *u, float *du, eddh
 	return code;
 }
 
-static double
-SecondsSince(TimestampTz begin)
-{
-	return (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC;
-}
-
 static size_t
 Batches(const Net *net, const Stage *stage)
 {
@@ -195,7 +188,7 @@ Batches(const Net *net, const Stage *stage)
 static void
 TellProgress(Net *net, size_t done)
 {
-	double seconds = SecondsSince(net->begin);
+	double seconds = WorkerSecondsSince(net->begin);
 	Forecast f = { .steps_done = (double) net->steps_done,
 				   .steps_total = (double) net->steps_total,
 				   .passes_done = net->passes_done - net->passes_cheap,
@@ -266,7 +259,7 @@ JoinHead(Net *net)
 	}
 	net->now = &net->all;
 	if (net->begin != 0)
-		net->head_seconds = SecondsSince(net->begin);
+		net->head_seconds = WorkerSecondsSince(net->begin);
 	net->begin = 0;
 }
 
@@ -309,13 +302,13 @@ Epoch(void *ctx, hash_gradient gradient, void *arg, double *mean_loss, eddh_erro
 
 		if (eddh_stopped(&WorkerStop))
 			return eddh_fail(err, EDDH_STOPPED, "stopped");
-		code = nn_trainer_step(net->now->trainer, n, net->order + start, FetchToTrain, net, Gradient, &call,
+		code = nn_trainer_step(net->now->trainer, n, net->order + start, FetchToLearn, net, Gradient, &call,
 							   &WorkerStop, err);
 		if (code != EDDH_OK)
 			return code;
 		net->steps_done += net->now == &net->all;
 		if (net->now == &net->all && net->first == 0 && net->meets_new_memory)
-			net->first = SecondsSince(step_begin);
+			net->first = WorkerSecondsSince(step_begin);
 		TellProgress(net, start / net->now->batch + 1);
 		code = Checkpoint(net, start + n, call.loss_sum, err);
 		if (code != EDDH_OK)
@@ -353,7 +346,7 @@ Pass(Net *net, ReplayKind kind, const char *tensor, size_t len, float *out, eddh
 	begin = GetCurrentTimestamp();
 	code = Outputs(net, 0, net->n, tensor, out, err);
 	if (!cheap)
-		net->pass_seconds = SecondsSince(begin);
+		net->pass_seconds = WorkerSecondsSince(begin);
 	if (code == EDDH_OK)
 		code = ReplayRecord(net->replay, kind, out, len, err);
 	return code;
@@ -533,10 +526,10 @@ Rehearse(Net *net)
 	{
 		TimestampTz begin = GetCurrentTimestamp();
 
-		WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToTrain, net, &WorkerStop, &err), &err,
+		WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToLearn, net, &WorkerStop, &err), &err,
 					 NULL);
 		if (i > 0)
-			seconds = Min(seconds, SecondsSince(begin));
+			seconds = Min(seconds, WorkerSecondsSince(begin));
 	}
 	net->rehearsed = seconds * whole / n;
 	net->meets_new_memory = n < whole;

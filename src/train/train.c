@@ -65,6 +65,28 @@ CommonLabel(Oid relation, const SubmitColumn *image, const SubmitColumn *label, 
 	return MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 }
 
+/* How many different labels pictures have. */
+static int64
+CountClasses(Oid relation, const SubmitColumn *image, const SubmitColumn *label, bool is_array)
+{
+	const char *column = quote_identifier(label->name);
+	StringInfoData sql;
+	bool isnull;
+
+	initStringInfo(&sql);
+	appendStringInfo(
+		&sql, "SELECT pg_catalog.count(*) FROM (SELECT DISTINCT l.label::pg_catalog.text COLLATE \"C\" FROM %s AS t,",
+		SubmitRelationName(relation));
+	if (is_array)
+		appendStringInfo(&sql, " LATERAL pg_catalog.unnest(t.%s) AS l(label)", column);
+	else
+		appendStringInfo(&sql, " LATERAL (SELECT t.%s) AS l(label)", column);
+	appendStringInfo(&sql, " WHERE t.%s IS NOT NULL AND l.label IS NOT NULL) AS d", quote_identifier(image->name));
+	if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not count the labels of %s", SubmitRelationName(relation));
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
 /* Runs as the caller: a view may ask for more than its own privileges. */
 static TrainCounts
 Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label, int64 longest_file)
@@ -101,7 +123,6 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label, int64 
 		appendStringInfo(
 			&sql,
 			"SELECT %s, pg_catalog.count(c.least),"
-			" pg_catalog.min(c.least) OPERATOR(pg_catalog.<>) pg_catalog.max(c.greatest),"
 			" pg_catalog.bool_or(c.least OPERATOR(pg_catalog.<>) c.greatest) FROM %s AS t, LATERAL (SELECT ",
 			counted, SubmitRelationName(relation));
 		appendStringInfo(&sql, least, column);
@@ -122,40 +143,13 @@ Count(Oid relation, const SubmitColumn *image, const SubmitColumn *label, int64 
 	if (label != NULL)
 	{
 		counts.labelled = DatumGetInt64(SPI_getbinval(row, described, 5, &isnull));
-		counts.several_classes = DatumGetBool(SPI_getbinval(row, described, 6, &isnull)) && !isnull;
-		counts.several_labels = DatumGetBool(SPI_getbinval(row, described, 7, &isnull)) && !isnull;
+		counts.several_labels = DatumGetBool(SPI_getbinval(row, described, 6, &isnull)) && !isnull;
+		counts.classes = CountClasses(relation, image, label, is_array);
 	}
-	if (is_array && counts.several_classes)
+	if (is_array && counts.classes > 1)
 		counts.common = CommonLabel(relation, image, label, counts.labelled, context);
 	SPI_finish();
 	return counts;
-}
-
-/* How many different labels pictures have. */
-static int64
-CountClasses(Oid relation, const SubmitColumn *image, const SubmitColumn *label)
-{
-	bool is_array = OidIsValid(get_element_type(label->type)), isnull;
-	const char *column = quote_identifier(label->name);
-	StringInfoData sql;
-	int64 classes;
-
-	initStringInfo(&sql);
-	appendStringInfo(
-		&sql, "SELECT pg_catalog.count(*) FROM (SELECT DISTINCT l.label::pg_catalog.text COLLATE \"C\" FROM %s AS t,",
-		SubmitRelationName(relation));
-	if (is_array)
-		appendStringInfo(&sql, " LATERAL pg_catalog.unnest(t.%s) AS l(label)", column);
-	else
-		appendStringInfo(&sql, " LATERAL (SELECT t.%s) AS l(label)", column);
-	appendStringInfo(&sql, " WHERE t.%s IS NOT NULL AND l.label IS NOT NULL) AS d", quote_identifier(image->name));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute(sql.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not count the labels of %s", SubmitRelationName(relation));
-	classes = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	return classes;
 }
 
 static void
@@ -176,7 +170,7 @@ CheckCounts(Oid relation, const TrainCounts *counts, bool has_labels, const hash
 						errhint("A label names a kind of picture that many rows share. Is this column a key?")));
 	if (!method->needs_labels)
 		return;
-	if (!counts->several_classes)
+	if (counts->classes < 2)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("all pictures of %s have the same label", SubmitRelationName(relation)),
 						errhint("Learning from labels needs at least two classes; without labels use method \"%s\".",
@@ -282,8 +276,6 @@ eddh_train(PG_FUNCTION_ARGS)
 	SubmitCheckReadable(images, &image, label_name != NULL ? &label : NULL);
 	counts = Count(images, &image, label_name != NULL ? &label : NULL,
 				   DataSetLongestFile((TrainDecode) options->value[OPTION_DECODE], CostPictureBytes(backbone)));
-	if (label_name != NULL)
-		counts.classes = CountClasses(images, &image, &label);
 	CheckCounts(images, &counts, label_name != NULL, method, bits);
 	rows = label_name != NULL ? counts.labelled : counts.pictures;
 	learned = label_name != NULL ? rows - TrainOptionsHeldOut(options, rows, bits) : rows;

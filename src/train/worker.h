@@ -10,6 +10,7 @@
 #include "common/result.h"
 #include "compat.h"
 #include "train/job.h"
+#include "utils/timestamp.h"
 
 /* ---- In the caller's session (launch.c) ---- */
 
@@ -30,6 +31,12 @@ extern void WorkerEnd(void);
 
 /* Commits the transaction that WorkerBegin opened together with the job's end: done. */
 extern void WorkerEndDone(void);
+
+static inline double
+WorkerSecondsSince(TimestampTz begin)
+{
+	return (double) (GetCurrentTimestamp() - begin) / USECS_PER_SEC;
+}
 
 /* What the views show; written by WorkerTick. A phase's total may be 0: unknown. */
 extern void WorkerPhase(const char *phase, int64 total);
