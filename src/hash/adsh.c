@@ -101,21 +101,33 @@ discrete_step(training *t, hash_course *course, eddh_error *err)
 	return EDDH_OK;
 }
 
+/* A round costs a pass over all rows, which is cheap over features. */
+static int
+rounds(const double *values, int epochs, bool untrained)
+{
+	double wanted = values[PARAM_OUTER];
+
+	return hash_round_count(epochs, wanted == 0 && !untrained ? epochs : wanted);
+}
+
+/* One tells how long gradients are. */
+static int
+passes(const double *values, int epochs, bool untrained)
+{
+	return rounds(values, epochs, untrained) + 1;
+}
+
 static eddh_code
 train(const hash_problem *problem, hash_head *head, eddh_error *err)
 {
 	training t = { .problem = problem };
 	hash_course course = { .problem = problem, .raw = gradient, .arg = &t };
-	double wanted = problem->values[PARAM_OUTER];
-	/* A round costs a pass over all rows, which is cheap over features. */
-	int outer = hash_round_count(problem->epochs, wanted == 0 && problem->features != NULL ? problem->epochs : wanted);
+	int outer = rounds(problem->values, problem->epochs, problem->features == NULL);
 	eddh_code code = hash_check_supervised(problem, err);
 
 	memset(head, 0, sizeof *head);
 	if (code != EDDH_OK)
 		return code;
-	if (problem->net->expect != NULL)
-		problem->net->expect(problem->net->ctx, outer + 1);
 	code = hash_pairs_create(problem->labels, problem->bits,
 							 problem->labels->single != NULL ? SIZE_MAX : (size_t) problem->values[PARAM_COLUMNS],
 							 problem->seed, &t.pairs, err);
@@ -136,6 +148,15 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	return code;
 }
 
+/* V in each round. */
+static double
+seconds(const double *values, const hash_size *size)
+{
+	double k = size->bits;
+
+	return 2e-9 * rounds(values, size->epochs, size->untrained) * size->rows * k * k;
+}
+
 const hash_method hash_adsh_method = {
 	.name = "adsh",
 	.title = "Asymmetric Deep Supervised Hashing (stands in for SDAH)",
@@ -147,5 +168,7 @@ const hash_method hash_adsh_method = {
 	.standards = (const hash_setting[]){ { "rate", 0.005 }, { NULL } },
 	.several = (const hash_setting[]){ { "gamma", 10 }, { "rate", 0.02 }, { "weight_decay", 0.005 }, { NULL } },
 	.params = params,
+	.passes = passes,
+	.seconds = seconds,
 	.train = train,
 };

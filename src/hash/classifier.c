@@ -85,6 +85,14 @@ bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bo
 	return rows * classes * sizeof(float);
 }
 
+static double
+seconds(const double *values, const hash_size *size)
+{
+	double d = size->dim;
+
+	return 2e-11 * d * (size->rows * (d + size->classes) + d * d);
+}
+
 const hash_method hash_classifier_method = {
 	.name = "classifier",
 	.title = "Class of a linear classifier as code",
@@ -97,5 +105,6 @@ const hash_method hash_classifier_method = {
 	.params = params,
 	.check = hash_check_bits,
 	.bulk = bulk_bytes,
+	.seconds = seconds,
 	.train = train,
 };

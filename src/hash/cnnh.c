@@ -219,6 +219,15 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	return code;
 }
 
+/* The first stage. */
+static double
+seconds(const double *values, const hash_size *size)
+{
+	double n = fmin(size->rows, values[PARAM_ROWS]);
+
+	return 1e-9 * values[PARAM_SWEEPS] * n * n * size->bits;
+}
+
 const hash_method hash_cnnh_method = {
 	.name = "cnnh",
 	.title = "Convolutional Neural Network Hashing",
@@ -229,5 +238,6 @@ const hash_method hash_cnnh_method = {
 	.needs_labels = true,
 	.needs_net = true,
 	.params = params,
+	.seconds = seconds,
 	.train = train,
 };

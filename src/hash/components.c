@@ -20,6 +20,14 @@ hash_components_clear(hash_components *c)
 	memset(c, 0, sizeof *c);
 }
 
+double
+hash_components_seconds(double rows, int dim, int count)
+{
+	double d = dim;
+
+	return 1e-11 * fmin(rows * d * d, COVARIANCE_COST) + 3e-9 * d * d * count;
+}
+
 eddh_code
 hash_mean(size_t rows, int dim, const float *x, double *mean, eddh_error *err)
 {

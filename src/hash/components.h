@@ -24,6 +24,10 @@ extern eddh_code hash_covariance(size_t rows, int dim, const float *x, const dou
 
 /* The first `count` of the problem's features; clear it also after an error. EDDH_NUMERIC: all features are equal, or not finite. */
 extern eddh_code hash_components_find(const hash_problem *problem, int count, hash_components *c, eddh_error *err);
+
+/* What it takes, for hash_method.seconds. */
+extern double hash_components_seconds(double rows, int dim, int count);
+
 extern void hash_components_clear(hash_components *c);
 
 #endif /* EDDH_HASH_COMPONENTS_H */

@@ -213,6 +213,14 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	return code;
 }
 
+static double
+seconds(const double *values, const hash_size *size)
+{
+	double n = fmin(size->rows, values[PARAM_OMEGA]);
+
+	return 1.3e-8 * hash_round_count(size->epochs, values[PARAM_OUTER]) * n * n * size->bits;
+}
+
 const hash_method hash_ddsh_method = {
 	.name = "ddsh",
 	.title = "Deep Discrete Supervised Hashing",
@@ -225,5 +233,6 @@ const hash_method hash_ddsh_method = {
 	.standards = (const hash_setting[]){ { "rate", 0.005 }, { NULL } },
 	.several = (const hash_setting[]){ { "outer", 5 }, { "rate", 0.02 }, { "weight_decay", 0.005 }, { NULL } },
 	.params = params,
+	.seconds = seconds,
 	.train = train,
 };

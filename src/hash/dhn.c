@@ -107,6 +107,13 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	return code == EDDH_OK ? hash_course_run(&course, problem->epochs, err) : code;
 }
 
+/* All pairs of a mini-batch. */
+static double
+seconds(const double *values, const hash_size *size)
+{
+	return 9.5e-10 * size->epochs * size->rows * size->batch * (35 + size->bits);
+}
+
 const hash_method hash_dhn_method = {
 	.name = "dhn",
 	.title = "Deep Hashing Network",
@@ -117,5 +124,6 @@ const hash_method hash_dhn_method = {
 	.needs_net = true,
 	.standards = (const hash_setting[]){ { "rate", 0.05 }, { NULL } },
 	.params = params,
+	.seconds = seconds,
 	.train = train,
 };

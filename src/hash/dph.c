@@ -170,6 +170,13 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	return code == EDDH_OK ? hash_course_run(&course, problem->epochs, err) : code;
 }
 
+/* All pairs of a mini-batch. */
+static double
+seconds(const double *values, const hash_size *size)
+{
+	return 6e-9 * size->epochs * size->rows * size->batch * (12 + size->bits);
+}
+
 const hash_method hash_dph_method = {
 	.name = "dph",
 	.title = "Deep Priority Hashing",
@@ -180,5 +187,6 @@ const hash_method hash_dph_method = {
 	.needs_net = true,
 	.standards = (const hash_setting[]){ { "rate", 0.01 }, { NULL } },
 	.params = params,
+	.seconds = seconds,
 	.train = train,
 };

@@ -145,12 +145,38 @@ check(int bits, int dim, int epochs, bool untrained, eddh_error *err)
 	return EDDH_OK;
 }
 
+static int
+warmup_epochs(const double *values, int epochs, bool untrained)
+{
+	int warmup = untrained ? (int) values[PARAM_WARMUP] : 0;
+
+	return warmup < epochs ? warmup : epochs - 1;
+}
+
+static int
+rounds(const double *values, int epochs, bool untrained)
+{
+	int rest = epochs - warmup_epochs(values, epochs, untrained), each = rest >= 30 ? 3 : rest >= 12 ? 2 : 1;
+	int outer = (int) values[PARAM_OUTER];
+
+	if (outer == 0)
+		outer = rest / each < OUTER_MAX ? rest / each : OUTER_MAX;
+	return outer < rest ? outer : rest;
+}
+
+/* F in each round, and the features once where none are given, for the visual similarity. */
+static int
+passes(const double *values, int epochs, bool untrained)
+{
+	return rounds(values, epochs, untrained) + untrained;
+}
+
 static eddh_code
 plan(training *t, eddh_error *err)
 {
 	const hash_problem *problem = t->problem;
+	bool untrained = problem->features == NULL;
 	eddh_code code;
-	int rest, each;
 
 	t->variant = (hash_eddh_variant) value_of(t, PARAM_VARIANT);
 	if (t->variant == HASH_EDDH_AUTO)
@@ -158,26 +184,12 @@ plan(training *t, eddh_error *err)
 	t->sample = value_of(t, PARAM_SAMPLE) == SAMPLE_AUTOMATIC
 					? hash_similarity_default_sample(problem->rows, problem->dim)
 					: (size_t) value_of(t, PARAM_SAMPLE);
-	code = check(problem->bits, problem->dim, problem->epochs, problem->features == NULL, err);
+	code = check(problem->bits, problem->dim, problem->epochs, untrained, err);
 	if (code != EDDH_OK)
 		return code;
-	if (problem->features == NULL)
-	{
-		t->warmup = (int) value_of(t, PARAM_WARMUP);
-		if (t->warmup > problem->epochs - 1)
-			t->warmup = problem->epochs - 1;
-	}
-	rest = problem->epochs - t->warmup;
-	each = rest >= 30 ? 3 : rest >= 12 ? 2 : 1;
-	t->outer = (int) value_of(t, PARAM_OUTER);
-	if (t->outer == 0)
-	{
-		t->outer = rest / each;
-		t->outer = t->outer > OUTER_MAX ? OUTER_MAX : t->outer;
-	}
-	if (t->outer > rest)
-		t->outer = rest;
-	t->epochs_left = rest;
+	t->warmup = warmup_epochs(problem->values, problem->epochs, untrained);
+	t->epochs_left = problem->epochs - t->warmup;
+	t->outer = rounds(problem->values, problem->epochs, untrained);
 	return EDDH_OK;
 }
 
@@ -455,9 +467,6 @@ run(training *t, eddh_error *err)
 	weights[1] = value_of(t, PARAM_MU);
 	weights[2] = discrete_weight(t, PARAM_GAMMA, GAMMA_TRAINED);
 	weights[3] = value_of(t, PARAM_RHO);
-	/* The features once where none are given, for the visual similarity, and F in each round. */
-	if (problem->net->expect != NULL)
-		problem->net->expect(problem->net->ctx, (problem->features == NULL) + t->outer);
 	t->codes = hash_alloc(problem->labels->classes, problem->bits, sizeof *t->codes);
 	if (t->codes == NULL)
 		return hash_no_memory(err, "class codes");
@@ -520,6 +529,18 @@ bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bo
 	return bytes + (untrained ? rows * dim * sizeof(float) : 0);
 }
 
+/* Similarities, and what each round does with them and with bits. */
+static double
+seconds(const double *values, const hash_size *size)
+{
+	double n = size->rows, k = size->bits, sample = values[PARAM_SAMPLE];
+	double columns = sample == SAMPLE_AUTOMATIC ? (double) hash_similarity_default_sample((size_t) n, size->dim) : sample;
+
+	if (columns == 0 || columns > n)
+		columns = n;
+	return rounds(values, size->epochs, size->untrained) * n * (columns * (6e-9 + 5e-11 * k) + 1.6e-9 * k * k);
+}
+
 const hash_method hash_eddh_method = {
 	.name = "eddh",
 	.title = "Enhanced Deep Discrete Hashing",
@@ -533,6 +554,8 @@ const hash_method hash_eddh_method = {
 	.several = (const hash_setting[]){ { "batch", 256 }, { "weight_decay", 0.005 }, { NULL } },
 	.params = params,
 	.bulk = bulk_bytes,
+	.passes = passes,
 	.check = check,
+	.seconds = seconds,
 	.train = train,
 };

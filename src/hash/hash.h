@@ -57,8 +57,6 @@ typedef struct hash_net
 	eddh_code (*outputs)(void *ctx, float *u, eddh_error *err);
 	/* z: rows x d, features of the current network (the input of the hash layer). */
 	eddh_code (*features)(void *ctx, float *z, eddh_error *err);
-	/* How many calls of outputs and features to expect in all, for estimates of time. May be NULL. */
-	void (*expect)(void *ctx, int passes);
 } hash_net;
 
 /* ---- Parameters ---- */
@@ -164,6 +162,15 @@ typedef struct hash_setting
 	double value;
 } hash_setting;
 
+/* How large a training is, before it begins. */
+typedef struct hash_size
+{
+	double rows;
+	int dim; /* of the features, or of kernel values */
+	int bits, classes, epochs, batch;
+	bool untrained; /* as for check */
+} hash_size;
+
 typedef struct hash_method
 {
 	const char *name;
@@ -181,6 +188,13 @@ typedef struct hash_method
 	const hash_param *params; /* ends with a NULL name */
 	/* Bytes of bulk memory at once, about; values, in table order; untrained as for check. NULL: what hash_bulk_bytes takes for such. */
 	double (*bulk)(const double *values, double rows, int dim, int bits, int classes, bool untrained);
+	/* For estimates of time: how often it asks for outputs or features of all rows. NULL: next to never. */
+	int (*passes)(const double *values, int epochs, bool untrained);
+	/*
+	 * For estimates of time: seconds that it computes besides the network's mini-batches, on one core of the machine that docs/METHODS.md names. NULL: next to
+	 * nothing.
+	 */
+	double (*seconds)(const double *values, const hash_size *size);
 	/* What can be said before a picture is read; train() says the same. NULL: nothing. untrained: problem->features would be NULL. */
 	eddh_code (*check)(int bits, int dim, int epochs, bool untrained, eddh_error *err);
 	eddh_code (*train)(const hash_problem *problem, hash_head *linear, eddh_error *err);
@@ -193,6 +207,9 @@ extern eddh_code hash_anchors_fit(const hash_method *method, size_t rows, int co
 /* Bytes of problem->bulk and labels->bulk that a training takes at once, for who wants to tell beforehand; roughly, and at most. */
 extern double hash_bulk_bytes(const hash_method *method, const double *values, size_t rows, int dim, int bits,
 							  int classes, bool untrained);
+
+/* 0 where the method says nothing. */
+extern int hash_passes(const hash_method *method, const double *values, int epochs, bool untrained);
 
 /* The table (methods.c): i-th method or NULL; by name or NULL. */
 extern const hash_method *hash_method_at(int i);

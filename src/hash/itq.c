@@ -183,6 +183,14 @@ train(const hash_problem *problem, hash_head *linear, eddh_error *err)
 	return code;
 }
 
+static double
+seconds(const double *values, const hash_size *size)
+{
+	double n = size->rows, k = size->bits;
+
+	return hash_components_seconds(n, size->dim, size->bits) + values[PARAM_ITERATIONS] * 1.2e-10 * k * k * (n + 10 * k);
+}
+
 const hash_method hash_itq_method = {
 	.name = "itq",
 	.title = "Iterative Quantization",
@@ -195,5 +203,6 @@ const hash_method hash_itq_method = {
 	.no_anchors = true,
 	.params = params,
 	.check = check,
+	.seconds = seconds,
 	.train = train,
 };

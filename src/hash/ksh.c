@@ -443,6 +443,15 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	return code;
 }
 
+/* Most is the ascent: products of a matrix with vectors, which wait for memory. */
+static double
+seconds(const double *values, const hash_size *size)
+{
+	double n = fmin(size->rows, values[PARAM_ROWS]), d = size->dim;
+
+	return 2e-11 * d * d * (n + d) + 6.5e-8 * size->bits * n * d;
+}
+
 const hash_method hash_ksh_method = {
 	.name = "ksh",
 	.title = "Supervised Hashing with Kernels",
@@ -453,5 +462,6 @@ const hash_method hash_ksh_method = {
 	.needs_net = false,
 	.anchors_by_default = true,
 	.params = params,
+	.seconds = seconds,
 	.train = train,
 };

@@ -24,6 +24,12 @@ hash_bulk_bytes(const hash_method *method, const double *values, size_t rows, in
 	return of_method + (double) rows * 2 * (8.0 * ((classes + 63) / 64) + 4);
 }
 
+int
+hash_passes(const hash_method *method, const double *values, int epochs, bool untrained)
+{
+	return method->passes != NULL ? method->passes(values, epochs, untrained) : 0;
+}
+
 const hash_method *
 hash_method_at(int i)
 {

@@ -111,6 +111,12 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	return code;
 }
 
+static double
+seconds(const double *values, const hash_size *size)
+{
+	return 3.3e-9 * size->epochs * size->rows * size->bits * size->classes;
+}
+
 const hash_method hash_orthohash_method = {
 	.name = "orthohash",
 	.title = "Orthogonal Hashing (OrthoCos)",
@@ -121,5 +127,6 @@ const hash_method hash_orthohash_method = {
 	.needs_labels = true,
 	.needs_net = true,
 	.params = params,
+	.seconds = seconds,
 	.train = train,
 };

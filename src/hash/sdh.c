@@ -234,6 +234,15 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	return code;
 }
 
+/* The Gram matrix with its factor, and sweeps. */
+static double
+seconds(const double *values, const hash_size *size)
+{
+	double n = size->rows, d = size->dim, k = size->bits;
+
+	return 2e-11 * d * d * (n + d) + values[PARAM_ITERATIONS] * n * k * (1e-11 * 2 * d + 1.4e-8 * k);
+}
+
 const hash_method hash_sdh_method = {
 	.name = "sdh",
 	.title = "Supervised Discrete Hashing",
@@ -244,5 +253,6 @@ const hash_method hash_sdh_method = {
 	.needs_net = false,
 	.anchors_by_default = true,
 	.params = params,
+	.seconds = seconds,
 	.train = train,
 };

@@ -159,6 +159,14 @@ static const hash_param params[] = {
 	{ NULL },
 };
 
+static double
+seconds(const double *values, const hash_size *size)
+{
+	int count = size->bits < size->dim ? size->bits : size->dim;
+
+	return hash_components_seconds(size->rows, size->dim, count) + 1e-11 * size->rows * size->dim * count;
+}
+
 const hash_method hash_sh_method = {
 	.name = "sh",
 	.title = "Spectral Hashing",
@@ -170,5 +178,6 @@ const hash_method hash_sh_method = {
 	.no_anchors = true,
 	.params = params,
 	.check = hash_check_bits,
+	.seconds = seconds,
 	.train = train,
 };

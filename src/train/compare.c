@@ -10,6 +10,7 @@
 #include "report.h"
 #include "train/bulk.h"
 #include "train/compare.h"
+#include "train/cost.h"
 #include "train/dataset.h"
 #include "train/layers.h"
 #include "train/worker.h"
@@ -18,6 +19,9 @@
 
 #define SPLIT_STREAM UINT64_C(0x636f6d70)
 #define PIECE        512
+
+/* What pairs are expected to take counts like this share of them that was measured: one method says little of another. */
+#define EXPECTED_WEIGHT 0.5
 
 typedef struct Comparison
 {
@@ -34,13 +38,94 @@ typedef struct Comparison
 	size_t database_first; /* where the database begins in that order */
 	ComparePair pair;      /* that is learned */
 	uint64 first_seed;     /* option seed: what seed 1 stands for */
+	CostRates rates;
+	Forecast forecast; /* FORECAST_METHOD: in seconds that pairs were expected to take */
+	TimestampTz begin;
 	int done, total;
 	char phase[96];
 } Comparison;
 
-/* Outputs of a network for n inputs; the options give its threads. */
+/* ---- The estimate of the end ---- */
+
+/* Of a training from so many pictures. */
+static TrainOptions *
+PairOptions(const CompareTask *task, size_t pictures, bool several_labels)
+{
+	TrainOptions *options = TrainOptionsRead(task->options, task->method, true);
+
+	TrainOptionsFit(options, task->method, true, (double) pictures, several_labels);
+	return options;
+}
+
+/* All that a training from so many pictures is expected to take. */
+static Forecast
+ForeseeOne(const Comparison *c, const CompareTask *task, int bits, size_t pictures)
+{
+	const LayersCost nothing = { 0 };
+	const hash_labels *labels = c->data != NULL ? c->data->labels : NULL;
+	TrainCounts counts = { .pictures = (int64) pictures,
+						   .labelled = (int64) pictures,
+						   .classes = labels != NULL ? labels->classes : 0 };
+	TrainOptions *options = PairOptions(task, pictures, labels != NULL && labels->single == NULL);
+	Forecast f;
+
+	CostForecast(&f, &counts, bits, c->backbone, task->method, options, &nothing, c->rates);
+	return f;
+}
+
+/* Of one pair, which has features. */
+static double
+PairSeconds(const Comparison *c, const CompareTask *task, int bits, size_t n_train)
+{
+	Forecast f = ForeseeOne(c, task, bits, task->train > 0 ? Min((size_t) task->train, n_train) : n_train);
+
+	f.part[FORECAST_READING].total = f.part[FORECAST_FROZEN].total = f.part[FORECAST_END].total = 0;
+	return ForecastLeft(&f);
+}
+
+/* Reading and features of so many pictures, and all pairs. */
+static void
+Foresee(Comparison *c, size_t pictures)
+{
+	const ComparePlan *plan = c->plan;
+	Forecast f = ForeseeOne(c, &plan->tasks[0], plan->bits[0], pictures);
+	ForecastPart pairs = { .guess = 1 };
+	size_t n_train = plan->train > 0 ? Min((size_t) plan->train, pictures) : pictures;
+
+	for (int t = 0; t < plan->n_tasks; t++)
+		for (int b = 0; b < plan->n_bits; b++)
+			pairs.total += plan->seeds * PairSeconds(c, &plan->tasks[t], plan->bits[b], n_train);
+	pairs.weight = pairs.total * EXPECTED_WEIGHT;
+	c->forecast = (Forecast){ .part = { [FORECAST_READING] = f.part[FORECAST_READING],
+										[FORECAST_FROZEN] = f.part[FORECAST_FROZEN],
+										[FORECAST_METHOD] = pairs } };
+}
+
+/* So much more of a part is done since c->begin. */
+static void
+Tell(Comparison *c, ForecastName part, double done)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	ForecastAdd(&c->forecast, part, done, (double) (now - c->begin) / USECS_PER_SEC);
+	c->begin = now;
+	WorkerEta(ForecastLeft(&c->forecast));
+}
+
+static void
+TellReading(void *arg, const DataSet *data, int64 seen, int64 total)
+{
+	Comparison *c = arg;
+
+	c->rates.shown = DataSetShowSeconds(data);
+	Foresee(c, (size_t) total);
+	ForecastAdd(&c->forecast, FORECAST_READING, (double) seen, WorkerSecondsSince(c->begin));
+	WorkerEta(ForecastLeft(&c->forecast));
+}
+
+/* Outputs of a network for n inputs; the options give its threads. teller: whose features these are; NULL: of nobody. */
 static float *
-Apply(const nn_graph *graph, const NetSource *source, size_t n, const TrainOptions *options)
+Apply(const nn_graph *graph, const NetSource *source, size_t n, const TrainOptions *options, Comparison *teller)
 {
 	size_t out = nn_graph_output_shape(graph).count;
 	float *u = TrainBulkAlloc(n, out, sizeof(float));
@@ -48,7 +133,11 @@ Apply(const nn_graph *graph, const NetSource *source, size_t n, const TrainOptio
 
 	for (size_t done = 0; done < n; done += PIECE)
 	{
-		NetOutputs(net, done, Min(PIECE, n - done), u + done * out);
+		size_t now = Min(PIECE, n - done);
+
+		NetOutputs(net, done, now, u + done * out);
+		if (teller != NULL)
+			Tell(teller, FORECAST_FROZEN, (double) now);
 		WorkerTick();
 	}
 	NetFree(net);
@@ -169,7 +258,7 @@ static const float *
 ApplyKernel(void *arg, const nn_graph *graph, const NetSource *source)
 {
 	KernelValues *kernel = arg;
-	float *values = Apply(graph, source, kernel->n, kernel->options);
+	float *values = Apply(graph, source, kernel->n, kernel->options, NULL);
 
 	eddh_bulk_free(&TrainBulk, kernel->values);
 	return kernel->values = values;
@@ -202,9 +291,8 @@ Learn(Comparison *c, TrainOptions **options, double *seconds)
 	hash_head head = { 0 };
 	eddh_error err;
 
-	*options = TrainOptionsRead(c->pair.task->options, method, true);
+	*options = PairOptions(c->pair.task, n, labels->single == NULL);
 	(*options)->value[OPTION_SEED] = (double) seed;
-	TrainOptionsFit(*options, method, true, (double) n, labels->single == NULL);
 	values.options = *options;
 	kernel = LayersKernel(method, *options, n, &source, ApplyKernel, &values);
 	problem.inputs = source.features;
@@ -269,7 +357,7 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	WorkerPhaseName(c->phase);
 	graph = Learn(c, &options, &seconds);
 	begin = GetCurrentTimestamp();
-	u = Apply(graph, &source, n, options);
+	u = Apply(graph, &source, n, options, NULL);
 	nn_graph_free(graph);
 	CompareSay(pair, "train_seconds", seconds);
 	CompareSay(pair, "encode_microseconds", (double) (GetCurrentTimestamp() - begin) / (double) n);
@@ -293,6 +381,7 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	}
 	CompareSayShape(pair, c->n_database, codes);
 	eddh_bulk_free(&TrainBulk, codes);
+	Tell(c, FORECAST_METHOD, PairSeconds(c, task, bits, c->n_train));
 	c->done++;
 	WorkerPhase(c->phase, c->total);
 	WorkerProgress(c->done);
@@ -308,7 +397,8 @@ AllFeatures(Comparison *c, const nn_graph *graph, const uint32 *labelled, const 
 	float *features;
 
 	WorkerPhase("compute features", (int64) c->n);
-	features = Apply(graph, &pictures, c->n, options);
+	c->begin = GetCurrentTimestamp();
+	features = Apply(graph, &pictures, c->n, options, c);
 	for (size_t i = 0; i < c->n * c->dim; i++)
 		if (!isfinite(features[i]))
 			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -336,7 +426,10 @@ CompareRun(void)
 	MemoryContextSwitchTo(WorkerContext());
 	c.dim = nn_graph_output_shape(graph).count;
 	options = TrainOptionsRead(c.plan->tasks[0].options, c.plan->tasks[0].method, true);
-	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, (int) options->value[OPTION_THREADS], job->total);
+	c.rates = CostTryOut(graph, options, 0);
+	c.begin = GetCurrentTimestamp();
+	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, (int) options->value[OPTION_THREADS], 0,
+						 TellReading, &c);
 	labelled = TrainBulkAlloc(c.data->rows, 1, sizeof(uint32));
 	for (size_t row = 0; row < c.data->rows; row++)
 		for (int w = 0; w < c.data->labels->words; w++)
@@ -348,6 +441,8 @@ CompareRun(void)
 	if (!c.backbone->trained)
 		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", c.backbone->name);
 	c.first_seed = (uint64) options->value[OPTION_SEED];
+	Foresee(&c, c.n);
+	c.forecast.part[FORECAST_READING].total = 0;
 	features = AllFeatures(&c, graph, labelled, options);
 	nn_graph_free(graph);
 	c.order = TrainBulkAlloc(c.n, 1, sizeof(uint32));

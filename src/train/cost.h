@@ -3,6 +3,8 @@
 #define EDDH_TRAIN_COST_H
 
 #include "model/model.h"
+#include "train/forecast.h"
+#include "train/layers.h"
 #include "train/options.h"
 
 /* A table of pictures, before it is read. */
@@ -21,12 +23,20 @@ typedef struct TrainCounts
 /* Of a picture, as the network sees it. */
 extern int64 CostPictureBytes(const ModelBackbone *backbone);
 
-/*
- * Seconds that a hash layer takes to learn alone from n pictures, its kernel values (anchors; 0: none) with it, on the machine that cost.c's figures are of; and
- * how many times as slow a machine is that needed so much processor time for these multiply-adds of a network.
- */
-extern double CostHashLayer(double n, double features, int bits, double anchors, double epochs);
-extern double CostSlowness(double macs, double seconds);
+/* How fast it goes: 1, 1 is the machine that cost.c's figures are of. */
+typedef struct CostRates
+{
+	double network, products; /* times as long as there: a network forward, and matrix products */
+	double shown;             /* seconds to unpack a picture and hand it to the network, all threads together */
+} CostRates;
+
+/* In the worker: how fast this network and this machine are, before any of so many pictures (0: unknown) is read; shown is 0. */
+extern CostRates CostTryOut(const nn_graph *graph, const TrainOptions *options, int64 pictures);
+
+/* All parts of a training, each at what it should take. learned: of LayersEstimate. */
+extern void CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbone *backbone,
+						 const hash_method *method, const TrainOptions *options, const LayersCost *learned,
+						 CostRates rates);
 
 /* The NOTICE of eddh_train: memory, temporary disk space and time, roughly. */
 extern void CostTell(const TrainCounts *counts, int bits, const ModelBackbone *backbone, const hash_method *method,

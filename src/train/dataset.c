@@ -48,7 +48,9 @@ typedef struct ReadState
 	size_t bytes;          /* of their files */
 	MemoryContext context; /* their values */
 	Spool *pictures, *ends;
-	int64 seen;
+	int64 seen, total;
+	DataSetTold told;
+	void *told_arg;
 } ReadState;
 
 int64
@@ -80,7 +82,10 @@ Keep(ReadState *state, const uint8 *file, size_t len, const uint8 *rgb)
 	/* A file exactly as long as what it unpacks to is kept unpacked, too: the length tells which it is. */
 	if (len <= DataSetLongestFile(state->decode, picture_bytes) && len != picture_bytes &&
 		(state->decode == DECODE_ALWAYS || !HasManyPixels(state, file, len)))
+	{
 		SpoolWrite(state->pictures, file, len);
+		data->files++;
+	}
 	else
 		SpoolWrite(state->pictures, rgb, picture_bytes);
 	end = SpoolSize(state->pictures);
@@ -147,10 +152,12 @@ static void
 TakeAll(void *arg)
 {
 	ReadState *state = arg;
+	TimestampTz begin = GetCurrentTimestamp();
 	eddh_error err;
 
 	atomic_store(&state->stopped, false);
 	nn_pool_run(state->pool, Decode, state);
+	state->data->decode_seconds += WorkerSecondsSince(begin);
 	if (atomic_load(&state->stopped))
 	{
 		(void) eddh_fail(&err, EDDH_STOPPED, "stopped");
@@ -192,8 +199,23 @@ ReadPicture(void *arg, const ReaderRow *row)
 		TakeAll(state);
 }
 
+static void
+Told(void *arg, BlockNumber next, BlockNumber end)
+{
+	ReadState *state = arg;
+
+	if (state->told != NULL)
+		state->told(state->told_arg, state->data, state->seen, state->total);
+}
+
+double
+DataSetShowSeconds(const DataSet *data)
+{
+	return data->rows > 0 ? data->decode_seconds / data->rows * data->files / data->rows : 0;
+}
+
 DataSet *
-DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 expected_rows)
+DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 total, DataSetTold told, void *arg)
 {
 	const JobRow *job = WorkerJob();
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
@@ -205,6 +227,8 @@ DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 expec
 	data->picture_bytes = (size_t) prep->size * prep->size * 3;
 	state->data = data;
 	state->decode = decode;
+	state->told = told;
+	state->told_arg = arg;
 	data->limits = ModelImageLimits();
 	data->limits.stop = NULL;
 	state->pictures = SpoolCreate();
@@ -218,6 +242,7 @@ DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 expec
 							  .extra_column = job->label_column,
 							  .row = ReadPicture,
 							  .step = TakeAll,
+							  .committed = Told,
 							  .arg = state };
 	if (job->label_column != NULL)
 	{
@@ -229,7 +254,8 @@ DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 expec
 		get_typlenbyval(state->reader.extra_type, &state->label_length, &state->label_by_value);
 		WorkerEnd();
 	}
-	WorkerPhase("read pictures", expected_rows);
+	state->total = total > 0 ? total : ReaderCount(&state->reader);
+	WorkerPhase("read pictures", state->total);
 	ReaderRun(&state->reader);
 	MemoryContextSwitchTo(WorkerContext());
 	if (state->labels != NULL)

@@ -19,14 +19,22 @@ typedef struct DataSet
 	const uint8 *pictures;       /* one after the other: files, or unpacked to picture_bytes */
 	const uint64 *ends;          /* rows: where each ends */
 	size_t picture_bytes;        /* size x size x 3; a picture of this length is unpacked */
+	size_t files;                /* of them that are files */
+	double decode_seconds;       /* of all pictures, all threads together */
 } DataSet;
 
 /*
  * Reads the job's table: every picture that can be decoded and, where there is a label column, has a label. Others are counted (pictures that cannot be decoded also
  * named) in the job. Pictures are kept in spools, as files or unpacked at the network's input size, as option decode says; threads decode them. Needs no transaction, and
- * leaves none.
+ * leaves none. total: rows with a picture; 0: they are counted. told(arg, data so far, rows seen, total): now and then, outside of
+ * transactions; may be NULL.
  */
-extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 expected_rows);
+typedef void (*DataSetTold)(void *arg, const DataSet *data, int64 seen, int64 total);
+extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 total,
+							DataSetTold told, void *arg);
+
+/* What decoding adds to a picture that is shown, on the average, all threads together. */
+extern double DataSetShowSeconds(const DataSet *data);
 
 /* The longest file that is kept as it is; pictures with longer ones, and with DECODE_AUTO those of very many pixels, are unpacked. */
 extern int64 DataSetLongestFile(TrainDecode decode, int64 picture_bytes);

@@ -1,27 +1,52 @@
 /*
- * forecast.h: when a training of a network will end. Plain C, so that a unit test can play trainings through.
+ * forecast.h: when a job will end. Plain C, so that a unit test can play trainings through.
  *
- * Its parts cost differently: mini-batches of the hash layer alone, mini-batches of the network, passes of forward over all pictures. Each counts with what it
- * was measured to take, or, as long as it has not begun, with what a rehearsal took. What a method computes in between counts as its mini-batches' time.
+ * A job is a row of parts, each of so many units. A unit that is to come takes what those that are done took; as long as none is, what it was guessed to take
+ * (cost.c) or took in a rehearsal. What a method computes in between counts as its mini-batches' time.
  */
 #ifndef EDDH_TRAIN_FORECAST_H
 #define EDDH_TRAIN_FORECAST_H
 
+typedef enum ForecastName
+{
+	FORECAST_READING,  /* rows of the table */
+	FORECAST_FROZEN,   /* pictures, through layers that do not learn */
+	FORECAST_FEATURES, /* pictures, through those that will, before they do */
+	FORECAST_KERNEL,   /* 1: kernel values of all pictures */
+	FORECAST_METHOD,   /* 1: what a method learns besides the mini-batches of a network */
+	FORECAST_HEAD,     /* mini-batches of the hash layer alone */
+	FORECAST_STEPS,    /* mini-batches of the network */
+	FORECAST_PASSES,   /* pictures, forward through the network as it learns, and when it has */
+	FORECAST_AGAIN,    /* mini-batches of the hash layer alone, after the network */
+	FORECAST_END,      /* 1: quality, the stored model */
+	FORECAST_PARTS
+} ForecastName;
+
+typedef struct ForecastPart
+{
+	double total, done; /* units */
+	double seconds;     /* those done took */
+	double guess;       /* of a unit; NaN: nothing is known */
+	double weight;      /* the guess counts like so many units that are done */
+} ForecastPart;
+
 typedef struct Forecast
 {
-	double head_done, head_total;   /* mini-batches of the hash layer alone */
-	double head_seconds;            /* they took, all in all */
-	double again_cost;              /* it learns alone once more at the end, at this times the cost; 0: it does not */
-	double steps_done, steps_total; /* mini-batches of the network */
-	double passes_done, passes_left;
-	double seconds;   /* steps and passes took */
-	double first;     /* of those, the first step, if it met new memory; 0: a rehearsal did */
-	double batches;   /* mini-batches in a pass */
-	double rehearsed; /* seconds of a mini-batch; 0: was not rehearsed */
-	double pass;      /* seconds of the last pass, or of one before the method began; 0: unknown */
+	ForecastPart part[FORECAST_PARTS];
 } Forecast;
 
-/* Seconds until the end; NaN as long as nothing tells. One pass, for the job's end, is counted in. */
+extern void ForecastAdd(Forecast *f, ForecastName name, double done, double seconds);
+
+/* Seconds of a unit. */
+extern double ForecastUnit(const ForecastPart *part);
+
+/* Seconds until the end; NaN as long as nothing tells. */
 extern double ForecastLeft(const Forecast *f);
+
+/*
+ * Mini-batches of the network and passes run by one clock, which says `seconds`: what passes did not take, steps did. first: of those the first step, if it met
+ * new memory, for it tells nothing of the others; else 0.
+ */
+extern void ForecastClock(Forecast *f, double seconds, double first);
 
 #endif /* EDDH_TRAIN_FORECAST_H */

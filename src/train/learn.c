@@ -2,7 +2,6 @@
 #include "postgres.h"
 
 #include <math.h>
-#include <unistd.h>
 
 #include "bits/kernels.h"
 #include "common/hashfn.h"
@@ -26,8 +25,8 @@
 
 #define PIECE 128 /* pictures computed at a time, where nothing is learned from them */
 
-#define OTHER_SECONDS \
-	1 /* after a hash layer has learned alone: quality, the stored model; for the estimate of the end */
+/* What a method was expected to take counts like this share of it that was measured. */
+#define METHOD_WEIGHT 0.05
 
 #define SPLIT_STREAM UINT64_C(0x73706c6974)
 
@@ -48,8 +47,10 @@ typedef struct Training
 	nn_graph *kernel;                  /* features to kernel values; NULL: the hash layer sees the features */
 	Spool *kernel_values;              /* of the layer of it that was computed last */
 	int epochs;                        /* of the stages that are over */
-	double seconds_after;   /* CostHashLayer, if that is all that comes after the features; 0: something else does */
-	double picture_seconds; /* what was computed last of all pictures took for each */
+	Forecast forecast;
+	CostRates rates;
+	LayersCost learned;
+	TimestampTz begin; /* of the part that runs */
 	double quality;
 } Training;
 
@@ -71,6 +72,51 @@ Prepare(Training *t)
 	ModelCheckNewName(job->model, t->options->value[OPTION_REPLACE] != 0);
 	t->graph = ModelReadBackbone(t->backbone, (uint64) t->options->value[OPTION_SEED]);
 	WorkerEnd();
+	t->learned = LayersEstimate(t->graph,
+								t->method->needs_net ? (TrainLayers) t->options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH,
+								(int) t->options->value[OPTION_THREADS], (int) t->options->value[OPTION_BATCH]);
+}
+
+/* ---- The estimate of the end ---- */
+
+/* As far as it is known beforehand, of so many pictures. */
+static void
+Foresee(Training *t, size_t pictures)
+{
+	TrainCounts counts = { .pictures = (int64) pictures, .labelled = (int64) pictures };
+
+	if (t->data != NULL && t->data->labels != NULL)
+		counts.classes = t->data->labels->classes;
+	CostForecast(&t->forecast, &counts, t->job->bits, t->backbone, t->method, t->options, &t->learned, t->rates);
+}
+
+/* Begins a part's clock. */
+static void
+BeginPart(Training *t)
+{
+	t->begin = GetCurrentTimestamp();
+}
+
+/* So much more of a part is done since its clock began. */
+static void
+TellPart(Training *t, ForecastName name, double done)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	ForecastAdd(&t->forecast, name, done, (double) (now - t->begin) / USECS_PER_SEC);
+	t->begin = now;
+	WorkerEta(ForecastLeft(&t->forecast));
+}
+
+static void
+TellReading(void *arg, const DataSet *data, int64 seen, int64 total)
+{
+	Training *t = arg;
+
+	t->rates.shown = DataSetShowSeconds(data);
+	Foresee(t, (size_t) total);
+	ForecastAdd(&t->forecast, FORECAST_READING, (double) seen, WorkerSecondsSince(t->begin));
+	WorkerEta(ForecastLeft(&t->forecast));
 }
 
 static bool
@@ -145,32 +191,23 @@ Split(Training *t)
 
 /* ---- Frozen layers, computed once ---- */
 
-/* The hash layer has not begun; this network tells how fast the machine is. */
-static void
-TellFeatures(const Training *t, double seconds, size_t done, size_t left)
-{
-	double cores = Min(t->options->value[OPTION_THREADS], Max(1, sysconf(_SC_NPROCESSORS_ONLN)));
-	double slowness = CostSlowness((double) t->backbone->macs * done, seconds * cores);
-
-	WorkerEta(seconds / done * left + t->seconds_after * slowness);
-}
-
-/* Outputs of `graph` for all samples, to *spool; returns the mapped floats. */
+/* Outputs of `graph` for all samples, to *spool; returns the mapped floats. part: whose units are pictures. */
 static const float *
-ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const char *phase, Spool **spool)
+ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const char *phase, ForecastName part,
+			Spool **spool)
 {
 	size_t n = t->n_train + t->n_held;
 	size_t dim = nn_graph_output_shape(graph).count;
 	size_t piece = Min(n, PIECE);
 	Net *net = NetCreate(graph, source, piece, INT_MAX, 0, NULL, t->options);
 	float *out = MemoryContextAlloc(WorkerContext(), sizeof(float) * Max(piece * dim, 1));
-	TimestampTz begin;
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
 
 	*spool = SpoolCreate();
 	MemoryContextSwitchTo(old);
 	WorkerPhase(phase, (int64) n);
-	begin = GetCurrentTimestamp();
+	if (part != FORECAST_KERNEL)
+		BeginPart(t);
 	for (size_t done = 0; done < n; done += piece)
 	{
 		size_t now = Min(piece, n - done);
@@ -182,11 +219,10 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 								errmsg("backbone \"%s\" gives values that are not finite", t->backbone->name)));
 		SpoolWrite(*spool, out, now * dim * sizeof(float));
 		WorkerProgress((int64) (done + now));
-		if (t->seconds_after > 0)
-			TellFeatures(t, WorkerSecondsSince(begin), done + now, n - done - now);
+		if (part != FORECAST_KERNEL)
+			TellPart(t, part, (double) now);
 		WorkerTick();
 	}
-	t->picture_seconds = WorkerSecondsSince(begin) / Max(n, 1);
 	pfree(out);
 	NetFree(net);
 	return SpoolMap(*spool);
@@ -197,7 +233,7 @@ ComputeKernel(void *arg, const nn_graph *graph, const NetSource *source)
 {
 	Training *t = arg;
 	Spool *before = t->kernel_values;
-	const float *values = ComputeOnce(t, graph, source, "compute kernel", &t->kernel_values);
+	const float *values = ComputeOnce(t, graph, source, "compute kernel", FORECAST_KERNEL, &t->kernel_values);
 
 	/* Of the layer below, if this is the second: they were the source. */
 	SpoolFree(before);
@@ -238,16 +274,21 @@ Say(void *arg, const char *message)
 static void
 Progress(void *arg, const char *phase, int done, int total)
 {
-	const Training *t = arg;
+	Training *t = arg;
+	ForecastPart *own = &t->forecast.part[FORECAST_METHOD];
 
 	/* A network's progress is counted in pictures, by net.c. */
 	if (t->method->needs_net)
-		WorkerPhaseName(phase);
-	else
 	{
-		WorkerPhase(phase, total);
-		WorkerProgress(done);
+		WorkerPhaseName(phase);
+		return;
 	}
+	WorkerPhase(phase, total);
+	WorkerProgress(done);
+	own->done = (double) done / Max(total, 1);
+	own->seconds = WorkerSecondsSince(t->begin);
+	own->weight = METHOD_WEIGHT;
+	WorkerEta(ForecastLeft(&t->forecast));
 }
 
 /* ---- Quality ---- */
@@ -287,6 +328,9 @@ Measure(Training *t, Net *net)
 	hash_quality quality;
 	eddh_error err;
 
+	for (int i = 0; i < FORECAST_END; i++)
+		t->forecast.part[i].total = 0;
+	WorkerEta(ForecastLeft(&t->forecast));
 	t->quality = NAN;
 	if (t->n_held == 0)
 		return;
@@ -394,16 +438,17 @@ RunMethod(Training *t, const hash_problem *problem, hash_head *head)
 {
 	eddh_error err;
 
+	BeginPart(t);
 	WORKER_CHECK(t->method->train(problem, head, &err), &err, NULL);
 	t->epochs += problem->epochs;
 }
 
 /*
- * The hash layer on features that do not change, or on kernel values of them; options: of a hash layer that learns alone. Returns what computes the codes of
- * the samples; the caller's.
+ * The hash layer on features that do not change, or on kernel values of them; options: of a hash layer that learns alone; part: FORECAST_HEAD, or, after the
+ * network, without checkpoints, FORECAST_AGAIN. Returns what computes the codes of the samples; the caller's.
  */
 static Net *
-LearnHashLayer(Training *t, NetSource source, const TrainOptions *options, bool resumes)
+LearnHashLayer(Training *t, NetSource source, const TrainOptions *options, ForecastName part)
 {
 	hash_problem problem = Problem(t, source.features, source.dim, (int) options->value[OPTION_EPOCHS]);
 	hash_head head = { 0 };
@@ -411,7 +456,10 @@ LearnHashLayer(Training *t, NetSource source, const TrainOptions *options, bool 
 	Net *net = NULL;
 	eddh_error err;
 
+	BeginPart(t);
 	t->kernel = LayersKernel(t->method, options, t->n_train, &source, ComputeKernel, t);
+	if (t->kernel != NULL)
+		TellPart(t, FORECAST_KERNEL, 1);
 	problem.inputs = source.features;
 	problem.input_dim = (int) source.dim;
 	if (t->method->needs_net)
@@ -419,8 +467,9 @@ LearnHashLayer(Training *t, NetSource source, const TrainOptions *options, bool 
 		layer = LayersHead(source.dim, problem.bits, problem.seed);
 		net = NetCreate(layer, &source, t->n_train, 0, 1.0, NULL, options);
 		nn_graph_free(layer);
-		if (resumes)
+		if (part == FORECAST_HEAD)
 			NetResume(net, Fingerprint(t), problem.dim);
+		NetTell(net, &t->forecast, part, 0);
 		problem.net = NetHash(net);
 	}
 	RunMethod(t, &problem, &head);
@@ -433,33 +482,47 @@ LearnHashLayer(Training *t, NetSource source, const TrainOptions *options, bool 
 	return net;
 }
 
-/* The layers that are not frozen together with a hash layer on top, which learns alone first. features: of the backbone as it came; NULL: untrained. */
+/*
+ * The layers that are not frozen together with a hash layer on top, which learns alone first where the backbone is trained. That comes only after the features, but
+ * tells now what it will take. source: may yet be without its numbers.
+ */
 static Net *
-LearnNetwork(Training *t, const Layers *layers, const NetSource *source, const float *features)
+CreateNetwork(Training *t, const Layers *layers, const NetSource *source)
 {
 	size_t dim = nn_graph_output_shape(t->graph).count;
 	int head_epochs = TrainOptionsHeadEpochs(t->options, t->backbone->trained);
-	hash_problem problem = Problem(t, features, dim, head_epochs + (int) t->options->value[OPTION_EPOCHS]);
-	hash_head head = { 0 };
-	nn_graph *learner = LayersLearner(layers, dim, problem.bits, problem.seed);
+	int epochs = head_epochs + (int) t->options->value[OPTION_EPOCHS];
+	nn_graph *learner = LayersLearner(layers, dim, t->job->bits, (uint64) t->options->value[OPTION_SEED]);
 	Net *net = NetCreate(learner, source, t->n_train, layers->pretrained_nodes,
 						 t->backbone->trained ? PRETRAINED_FACTOR : 1.0, layers->features, t->options);
 
 	nn_graph_free(learner);
 	if (head_epochs > 0)
 	{
-		bool again = TrainOptionsLearnsAgain(t->options, t->method, t->backbone->trained);
-		double anchors = Min(t->n_train, TrainOptionsAnchors(t->options, t->method));
-
-		learner = LayersHead(dim, problem.bits, problem.seed);
-		NetHeadFirst(net, learner, features, again ? anchors / dim : 0, t->picture_seconds * t->n_train,
-					 TrainOptionsHead(t->options, t->method));
+		learner = LayersHead(dim, t->job->bits, (uint64) t->options->value[OPTION_SEED]);
+		NetHeadFirst(net, learner, TrainOptionsHead(t->options, t->method));
 		nn_graph_free(learner);
 	}
 	NetResume(net, Fingerprint(t), dim);
+	NetTell(net, &t->forecast, FORECAST_STEPS,
+			hash_passes(t->method, t->options->method, epochs, !t->backbone->trained));
+	t->forecast.part[FORECAST_FEATURES].guess = t->forecast.part[FORECAST_PASSES].guess;
+	return net;
+}
+
+/* features: of the backbone as it came; NULL: untrained. */
+static void
+LearnNetwork(Training *t, Net *net, const NetSource *source, const float *features)
+{
+	int epochs =
+		TrainOptionsHeadEpochs(t->options, t->backbone->trained) + (int) t->options->value[OPTION_EPOCHS];
+	hash_problem problem = Problem(t, features, nn_graph_output_shape(t->graph).count, epochs);
+	hash_head head = { 0 };
+
+	NetBegin(net, source, features,
+			 features != NULL ? ForecastUnit(&t->forecast.part[FORECAST_FEATURES]) * t->n_train : 0);
 	problem.net = NetHash(net);
 	RunMethod(t, &problem, &head);
-	return net;
 }
 
 /* The layers below the hash layer of a network that has learned; the caller's. */
@@ -484,11 +547,13 @@ TrainRun(void)
 	const float *features = NULL;
 	Spool *frozen = NULL, *made = NULL; /* outputs of frozen layers; features of those that learn */
 	nn_graph *tuned = NULL;
-	Net *net;
+	Net *net = NULL;
 
 	Prepare(&t);
+	t.rates = CostTryOut(t.graph, t.options, t.job->total);
+	BeginPart(&t);
 	t.data = DataSetRead(&t.backbone->prep, (TrainDecode) t.options->value[OPTION_DECODE],
-						 (int) t.options->value[OPTION_THREADS], t.job->total);
+						 (int) t.options->value[OPTION_THREADS], t.job->total, TellReading, &t);
 	Split(&t);
 	dim = nn_graph_output_shape(t.graph).count;
 	LayersChoose(&layers, t.graph,
@@ -500,39 +565,42 @@ TrainRun(void)
 		t.options->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
 	if (layers.prefix != NULL && (t.options->value[OPTION_FLIP] != 0 || t.options->value[OPTION_CROP] != 0))
 		WorkerRemark("flip and crop change nothing: frozen layers see each picture once, as it is");
+	Foresee(&t, t.n_train + t.n_held);
+	t.forecast.part[FORECAST_READING].total = 0;
 	source = pictures = (NetSource){ .data = t.data, .rows = t.rows };
-	if (t.method->needs_net && layers.suffix == NULL && t.backbone->trained)
-		t.seconds_after = OTHER_SECONDS + CostHashLayer(t.n_train, dim, t.job->bits,
-														Min(t.n_train, TrainOptionsAnchors(t.options, t.method)),
-														t.options->value[OPTION_EPOCHS]);
+	if (layers.prefix != NULL)
+		source = (NetSource){ .dim = nn_graph_output_shape(layers.prefix).count };
+	if (layers.suffix != NULL)
+		net = CreateNetwork(&t, &layers, &source);
 
 	/*
 	 * Features of the frozen backbone: what methods learn from, and EDDH's visual distances. An untrained backbone whose weights are learned has none worth
 	 * having: the method asks the network after a warm-up.
 	 */
 	if (layers.prefix != NULL)
-		source = (NetSource){ .features = ComputeOnce(&t, layers.prefix, &pictures, "compute frozen layers", &frozen),
-							  .dim = nn_graph_output_shape(layers.prefix).count };
-	t.seconds_after = 0;
+		source.features =
+			ComputeOnce(&t, layers.prefix, &pictures, "compute frozen layers", FORECAST_FROZEN, &frozen);
 	if (layers.suffix == NULL)
 		features = source.features;
 	else if (t.backbone->trained)
-		features = ComputeOnce(&t, layers.suffix, &source, "compute features", &made);
+		features = ComputeOnce(&t, layers.suffix, &source, "compute features", FORECAST_FEATURES, &made);
 	if (!t.backbone->trained && features != NULL)
 		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", t.backbone->name);
 
 	if (layers.suffix == NULL)
-		net = LearnHashLayer(&t, source, t.options, true);
+		net = LearnHashLayer(&t, source, t.options, FORECAST_HEAD);
 	else
-		net = LearnNetwork(&t, &layers, &source, features);
+		LearnNetwork(&t, net, &source, features);
 	/* The network has learned below a linear hash layer; kernel values of what it makes of the pictures now are worth more. */
 	if (TrainOptionsLearnsAgain(t.options, t.method, t.backbone->trained))
 	{
 		tuned = Tuned(&layers, net);
 		NetFree(net);
 		SpoolFree(made);
-		source = (NetSource){ .features = ComputeOnce(&t, tuned, &source, "compute features", &made), .dim = dim };
-		net = LearnHashLayer(&t, source, TrainOptionsHead(t.options, t.method), false);
+		source = (NetSource){ .features =
+								  ComputeOnce(&t, tuned, &source, "compute features", FORECAST_PASSES, &made),
+							  .dim = dim };
+		net = LearnHashLayer(&t, source, TrainOptionsHead(t.options, t.method), FORECAST_AGAIN);
 	}
 	Measure(&t, net);
 	Store(&t, &layers, JoinGraphs(tuned, LayersStored(t.kernel, NetGraph(net))));

@@ -6,7 +6,6 @@
 
 #include "report.h"
 #include "train/bulk.h"
-#include "train/forecast.h"
 #include "train/net.h"
 #include "train/replay.h"
 #include "train/worker.h"
@@ -18,6 +17,9 @@
 
 /* Fewer mini-batches than this are rehearsed by parts of one: some that teach nothing would cost too much. */
 #define REHEARSE_WHOLE 25
+
+/* A rehearsal counts like so many mini-batches: the first ones alone may be slow by chance. */
+#define REHEARSED_WEIGHT 2
 
 /* What learns, and from what. */
 typedef struct Stage
@@ -46,17 +48,18 @@ struct Net
 	uint32 *order;
 	int epoch;                      /* that runs, or comes next */
 	uint64 steps_done, steps_total; /* of the whole network */
-	int passes_done, passes_total;  /* of forward over all pictures */
+	int passes_done, passes_total;  /* of forward over all pictures, that the method asks for */
 	int passes_cheap;               /* of those done, over features */
 	TimestampTz begin;              /* of the stage's first step or pass */
 	Replay *replay;                 /* NULL: without checkpoints */
 	ReplayState resumed;            /* what the next epoch begins with */
 	size_t feature_dim;
+	Forecast *forecast;  /* of the job; NULL: it tells nothing */
+	ForecastName part;   /* what its mini-batches are in it */
+	double again_cost;   /* of a mini-batch of FORECAST_AGAIN to one of FORECAST_HEAD */
 	double head_seconds; /* the hash layer has learned alone; 0: not measured */
-	double again_cost;   /* and will once more, at this times the cost; 0: it will not */
-	double pass_seconds; /* of a pass over all pictures, the last or that for the features; 0: unknown */
-	double rehearsed;    /* seconds of a mini-batch; 0: unknown */
-	double first;        /* of the first, if it met new memory */
+	double pass_seconds; /* of the last pass over all pictures, or that for the features; 0: unknown */
+	double first;        /* of the first mini-batch, if it met new memory */
 	bool meets_new_memory;
 };
 
@@ -139,10 +142,15 @@ CopyFeatures(const Net *net, size_t sample, float *input)
 static eddh_code
 FetchSample(const Net *net, size_t sample, bool to_learn, float *input, const eddh_stop *stop, eddh_error *err)
 {
-	/* Features have no parts and no mirror image. */
-	if (net->now->source.features == NULL)
+	const NetSource *source = &net->now->source;
+
+	if (source->data != NULL)
 		return ShowPicture(net, sample, to_learn, input, stop, err);
-	CopyFeatures(net, sample, input);
+	/* Features have no parts and no mirror image. */
+	if (source->features != NULL)
+		CopyFeatures(net, sample, input);
+	else
+		memset(input, 0, source->dim * sizeof(float));
 	return EDDH_OK;
 }
 
@@ -184,38 +192,66 @@ Batches(const Net *net, const Stage *stage)
 	return (net->n + stage->batch - 1) / stage->batch;
 }
 
-/* Of all that is to come; done: mini-batches of the epoch that runs. */
 static void
-TellProgress(Net *net, size_t done)
+CountHead(const Net *net, size_t done, double seconds)
 {
-	double seconds = WorkerSecondsSince(net->begin);
-	Forecast f = { .steps_done = (double) net->steps_done,
-				   .steps_total = (double) net->steps_total,
-				   .passes_done = net->passes_done - net->passes_cheap,
-				   .passes_left = Max(net->passes_total - net->passes_done, 0),
-				   .batches = (double) net->n / net->all.batch,
-				   .again_cost = net->again_cost,
-				   .first = net->first,
-				   .rehearsed = net->rehearsed,
-				   .pass = net->pass_seconds };
+	ForecastPart *head = &net->forecast->part[FORECAST_HEAD];
 
+	head->total = head->done = (double) (net->head_epochs * Batches(net, &net->head));
+	head->seconds = net->head_seconds;
 	if (net->now == &net->head)
 	{
-		f.head_done = (double) (net->epoch * Batches(net, &net->head) + done);
-		f.head_total = (double) (net->head_epochs * Batches(net, &net->head));
-		f.head_seconds = seconds;
-		/* Passes go with epochs, and those of this stage cost next to nothing. */
-		f.passes_left *= (double) net->epochs / (net->epochs + net->head_epochs - net->epoch);
+		head->done = (double) (net->epoch * Batches(net, &net->head) + done);
+		head->seconds = seconds;
 	}
-	else
+	if (head->done > 0 && head->seconds > 0)
+		net->forecast->part[FORECAST_AGAIN].guess = ForecastUnit(head) * net->again_cost;
+}
+
+/* Those that the method asks for, and one for the job's end. */
+static void
+CountPasses(const Net *net)
+{
+	ForecastPart *passes = &net->forecast->part[FORECAST_PASSES];
+	double n = (double) net->n, left = Max(net->passes_total - net->passes_done, 0);
+
+	/* Passes go with epochs, and those of the hash layer alone cost next to nothing. */
+	if (net->now == &net->head)
+		left *= (double) net->epochs / (net->epochs + net->head_epochs - net->epoch);
+	if (net->pass_seconds > 0)
+		passes->guess = net->pass_seconds / n;
+	passes->done = n * (net->passes_done - net->passes_cheap);
+	passes->total = passes->done + n * (left + 1);
+	passes->seconds = passes->done * passes->guess;
+}
+
+/* Where it is; done: mini-batches of the epoch that runs. */
+static void
+Count(const Net *net, size_t done)
+{
+	double seconds = net->begin != 0 ? WorkerSecondsSince(net->begin) : (double) net->resumed.elapsed / USECS_PER_SEC;
+	ForecastPart *own = &net->forecast->part[net->part];
+
+	if (net->head_epochs > 0)
+		CountHead(net, done, seconds);
+	own->total = (double) net->steps_total;
+	own->done = (double) net->steps_done;
+	own->seconds = net->now == &net->all ? seconds : 0;
+	if (net->part == FORECAST_STEPS)
 	{
-		f.seconds = seconds;
-		if (net->head_seconds > 0)
-			f.head_done = f.head_total = (double) (net->head_epochs * Batches(net, &net->head));
-		f.head_seconds = net->head_seconds;
+		CountPasses(net);
+		ForecastClock(net->forecast, own->seconds, net->first);
 	}
+}
+
+static void
+TellProgress(const Net *net, size_t done)
+{
+	if (net->forecast == NULL)
+		return;
+	Count(net, done);
 	WorkerProgress((int64) (net->steps_done * net->all.batch));
-	WorkerEta(ForecastLeft(&f));
+	WorkerEta(ForecastLeft(net->forecast));
 }
 
 /* If it is time. */
@@ -377,12 +413,6 @@ AllFeatures(void *ctx, float *z, eddh_error *err)
 	return EDDH_OK;
 }
 
-static void
-Expect(void *ctx, int passes)
-{
-	((Net *) ctx)->passes_total = passes;
-}
-
 /* ---- Life ---- */
 
 /* sgd: rates, and what is pretrained. Returns the number of mini-batches. */
@@ -413,8 +443,7 @@ NetCreate(const nn_graph *graph, const NetSource *source, size_t n, int pretrain
 				   .pretrained_nodes = pretrained_nodes,
 				   .pretrained_factor = pretrained_factor };
 
-	net->hash =
-		(hash_net){ .ctx = net, .epoch = Epoch, .outputs = AllOutputs, .features = AllFeatures, .expect = Expect };
+	net->hash = (hash_net){ .ctx = net, .epoch = Epoch, .outputs = AllOutputs, .features = AllFeatures };
 	net->now = &net->all;
 	if (source->data != NULL)
 		net->prep = source->data->prep;
@@ -449,19 +478,26 @@ Condition(Net *net)
 }
 
 void
-NetHeadFirst(Net *net, const nn_graph *head, const float *features, double again_cost, double pass_seconds,
-			 const TrainOptions *options)
+NetHeadFirst(Net *net, const nn_graph *head, const TrainOptions *options)
 {
-	NetSource source = { .features = features, .dim = nn_graph_input_shape(head).count };
+	NetSource source = { .dim = nn_graph_input_shape(head).count };
 	nn_sgd sgd = { .rate_first = options->value[OPTION_RATE], .rate_last = options->value[OPTION_RATE_LAST] };
 
 	net->head_epochs = (int) options->value[OPTION_EPOCHS];
-	net->again_cost = again_cost;
-	net->pass_seconds = pass_seconds;
 	(void) StartStage(&net->head, head, &source, net->n, (int) options->value[OPTION_BATCH], net->head_epochs, sgd,
 					  options);
-	Condition(net);
 	net->now = &net->head;
+}
+
+void
+NetBegin(Net *net, const NetSource *source, const float *features, double pass_seconds)
+{
+	net->all.source = *source;
+	net->pass_seconds = pass_seconds;
+	if (net->head_epochs == 0)
+		return;
+	net->head.source.features = features;
+	Condition(net);
 }
 
 /* Weights and velocities of a stage; returns how many pieces that are. */
@@ -509,40 +545,62 @@ NetFree(Net *net)
 	pfree(net);
 }
 
-/* What a mini-batch of the whole network takes, which come only after the hash layer's: the first, which meets new memory, does not count. */
+/*
+ * What a mini-batch of the whole network takes, and a picture forward, both of which come only after the hash layer's: the first mini-batch, which meets new
+ * memory, does not count.
+ */
 static void
 Rehearse(Net *net)
 {
 	int whole = (int) Min((size_t) net->all.batch, net->n);
 	int n = net->steps_total < REHEARSE_WHOLE ? (whole + 3) / 4 : whole;
 	int times = net->steps_total < 2 * REHEARSE_WHOLE ? 2 : 3;
-	double seconds = DBL_MAX;
+	ForecastPart *steps = &net->forecast->part[FORECAST_STEPS], *passes = &net->forecast->part[FORECAST_PASSES];
+	float *out = MemoryContextAlloc(WorkerContext(), sizeof(float) * n * net->outputs);
+	TimestampTz begin;
 	eddh_error err;
 
 	for (int i = 0; i < n; i++)
 		net->order[i] = (uint32) i;
 	net->now = &net->all;
+	steps->guess = DBL_MAX;
+	steps->weight = REHEARSED_WEIGHT;
 	for (int i = 0; i < times; i++)
 	{
-		TimestampTz begin = GetCurrentTimestamp();
-
+		begin = GetCurrentTimestamp();
 		WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToLearn, net, &WorkerStop, &err), &err,
 					 NULL);
 		if (i > 0)
-			seconds = Min(seconds, WorkerSecondsSince(begin));
+			steps->guess = Min(steps->guess, WorkerSecondsSince(begin) * whole / n);
 	}
-	net->rehearsed = seconds * whole / n;
+	begin = GetCurrentTimestamp();
+	NetOutputs(net, 0, n, out);
+	passes->guess = WorkerSecondsSince(begin) / n;
+	pfree(out);
 	net->meets_new_memory = n < whole;
 	net->now = &net->head;
+}
+
+void
+NetTell(Net *net, Forecast *forecast, ForecastName part, int passes)
+{
+	const ForecastPart *head = &forecast->part[FORECAST_HEAD], *again = &forecast->part[FORECAST_AGAIN];
+
+	net->forecast = forecast;
+	net->part = part;
+	net->passes_total = passes;
+	net->again_cost = again->total > 0 ? again->guess / head->guess : 0;
+	if (net->now == &net->head)
+		Rehearse(net);
+	Count(net, 0);
 }
 
 const hash_net *
 NetHash(Net *net)
 {
-	if (net->now == &net->head)
-		Rehearse(net);
-	WorkerPhase("learn", (int64) (net->steps_total * net->all.batch));
-	WorkerProgress((int64) (net->steps_done * net->all.batch));
+	if (net->forecast != NULL)
+		WorkerPhase("learn", (int64) (net->steps_total * net->all.batch));
+	TellProgress(net, 0);
 	return &net->hash;
 }
 

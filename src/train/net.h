@@ -5,6 +5,7 @@
 #include "hash/hash.h"
 #include "nn/nn.h"
 #include "train/dataset.h"
+#include "train/forecast.h"
 #include "train/options.h"
 
 /* Where samples come from: pictures, or features computed before. Samples are numbered 0..n-1: n training rows, then the held-out ones. */
@@ -12,7 +13,7 @@ typedef struct NetSource
 {
 	const DataSet *data; /* with pictures: sample i is row rows[i] */
 	const uint32 *rows;
-	const float *features; /* else: sample i is features + i * dim */
+	const float *features; /* else: sample i is features + i * dim; NULL: all numbers are 0, to see what they take */
 	size_t dim;
 } NetSource;
 
@@ -26,19 +27,27 @@ extern Net *NetCreate(const nn_graph *graph, const NetSource *source, size_t n, 
 					  double pretrained_factor, const char *features, const TrainOptions *options);
 
 /*
- * Before the network learns, its hash layer does, alone, on features given for each sample: those of the network's part before that layer, as it begins.
+ * Before the network learns, its hash layer does, alone, on the features that the network's part before that layer makes as it begins.
  * Layers that know nothing yet would else shake those that have learned. head (copied): the hash layer as it begins, whose weights are the last of the
- * network's. For the estimate of the end: it will learn alone once more after the network, at again_cost times the cost (0: it will not), and to compute features
- * took pass_seconds. options: TrainOptionsHead. To be called before NetResume.
+ * network's. options: TrainOptionsHead. To be called before NetResume; the features come with NetBegin.
  */
-extern void NetHeadFirst(Net *net, const nn_graph *head, const float *features, double again_cost, double pass_seconds,
-						 const TrainOptions *options);
+extern void NetHeadFirst(Net *net, const nn_graph *head, const TrainOptions *options);
 
 /*
  * Keeps checkpoints of this network from now on, and goes on from the job's last one if that is of a training with the same fingerprint. feature_dim: of
  * hash_net.features. To be called before the method begins.
  */
 extern void NetResume(Net *net, uint64 fingerprint, size_t feature_dim);
+
+/*
+ * Tells the job's forecast how far it is, from now on: its mini-batches are `part` of it (of a network whose hash layer learns first those are FORECAST_HEAD), and
+ * the method will ask for so many passes. Such a network is rehearsed now, and its source need not have come.
+ */
+extern void NetTell(Net *net, Forecast *forecast, ForecastName part, int passes);
+
+/* What was not there before: the source, features for the hash layer that learns first (else NULL), and what they took (0: unknown). To be called before NetHash. */
+extern void NetBegin(Net *net, const NetSource *source, const float *features, double pass_seconds);
+
 extern void NetFree(Net *net);
 extern const hash_net *NetHash(Net *net); /* for the method; begins the phase that counts pictures shown */
 extern const nn_graph *NetGraph(const Net *net);
