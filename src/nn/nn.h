@@ -197,7 +197,7 @@ typedef eddh_code (*nn_gradient)(void *arg, int n, const uint32_t *rows, const f
 extern eddh_code nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg,
 								 nn_gradient gradient, void *gradient_arg, const eddh_stop *stop, eddh_error *err);
 
-/* Forward and backward of a mini-batch as nn_trainer_step computes them, for who wants to see what they take; changes nothing. */
+/* All that nn_trainer_step does, for who wants to see what it takes, by nothing: weights and velocities stay as they are. */
 extern eddh_code nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg,
 									 const eddh_stop *stop, eddh_error *err);
 

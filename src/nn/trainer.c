@@ -83,6 +83,7 @@ typedef struct work
 	const eddh_stop *stop;
 	float scale; /* of the gradient */
 	double rate;
+	bool rehearsal; /* velocities stay, and weights do not decay */
 } work;
 
 /* The caller's stop is asked on the caller's thread alone; the others look at a flag that it raises. */
@@ -378,6 +379,19 @@ reduce_task(void *arg, int thread)
 	}
 }
 
+/* Sums the gradient, and the squares of the sum. */
+static double
+gradient_squares(work *w)
+{
+	const nn_trainer *trainer = w->trainer;
+	double squares = 0.0;
+
+	nn_pool_run(trainer->pool, reduce_task, w);
+	for (size_t i = 0; i < trainer->n_chunks; i++)
+		squares += trainer->squares[i];
+	return squares;
+}
+
 /* Updates the weights of this thread's chunks, run by run. */
 static void
 update_task(void *arg, int thread)
@@ -402,8 +416,8 @@ update_task(void *arg, int thread)
 
 		if (lo >= hi)
 			continue;
-		nn_sgd_update(hi - lo, (float) (w->rate * part->factor), (float) trainer->sgd.momentum,
-					  part->decays ? (float) trainer->sgd.weight_decay : 0.0f, w->scale,
+		nn_sgd_update(hi - lo, (float) (w->rate * part->factor), w->rehearsal ? 1.0f : (float) trainer->sgd.momentum,
+					  part->decays && !w->rehearsal ? (float) trainer->sgd.weight_decay : 0.0f, w->scale,
 					  trainer->shards[0].gradient + at, trainer->velocity != NULL ? trainer->velocity + at : NULL,
 					  trainer->graph->weights + lo);
 	}
@@ -479,11 +493,8 @@ nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch
 		return code;
 	if (trainer->sgd.clip_norm > 0.0)
 	{
-		double squares = 0.0;
+		double squares = gradient_squares(&w);
 
-		nn_pool_run(trainer->pool, reduce_task, &w);
-		for (size_t i = 0; i < trainer->n_chunks; i++)
-			squares += trainer->squares[i];
 		if (!isfinite(squares))
 			return eddh_fail(err, EDDH_NUMERIC, "gradient is not finite at step %llu",
 							 (unsigned long long) trainer->step);
@@ -506,7 +517,14 @@ nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch f
 		return code;
 	for (size_t i = 0; i < w.n * trainer->outputs; i++)
 		trainer->du[i] = 1.0f / (float) n;
-	return on_all(&w, backward_task, err);
+	code = on_all(&w, backward_task, err);
+	w.rehearsal = true;
+	w.rate = 0.0;
+	w.scale = 0.0f;
+	/* Infinity times nothing is not nothing. */
+	if (code == EDDH_OK && trainer->sgd.clip_norm > 0.0 && isfinite(gradient_squares(&w)))
+		nn_pool_run(trainer->pool, update_task, &w);
+	return code;
 }
 
 /*

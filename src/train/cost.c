@@ -27,14 +27,19 @@ CostPictureBytes(const ModelBackbone *backbone)
 /* Multiply-adds of matrix products on one core of the machine whose seconds methods tell (hash_method.seconds). */
 #define PRODUCTS_A_SECOND 1e11
 
-/* A training's end: quality, the stored model. */
-#define END_SECONDS 0.3
+/* Backward to forward: convolutions take more than twice as long, fully connected layers twice. */
+#define STEP_COST       5.5
+#define STEP_COST_DENSE 3
 
-/* Multiply-adds of a mini-batch, to those of forward alone. */
-#define STEP_COST 4.5
+/* To change a weight, and to store one. */
+#define SECONDS_A_WEIGHT 1e-9
+#define SECONDS_A_STORED 8e-8
+
+/* Quality, and what else a training's end takes. */
+#define END_SECONDS 0.1
 
 /* A network is tried on one picture of so many, at least one, at most so many. */
-#define TRIED_SHARE 64
+#define TRIED_SHARE 16
 #define TRIED_MOST  32
 
 /* Height and width of the product that is tried. */
@@ -89,7 +94,7 @@ CostTryOut(const nn_graph *graph, const TrainOptions *options, int64 pictures)
 static double
 KernelSeconds(double n, double features, double anchors)
 {
-	return 2.8e-11 * (n * anchors * (features + 2 * anchors) + 2 * anchors * anchors * anchors);
+	return 2.1e-11 * (n * anchors * (features + 2 * anchors) + 2 * anchors * anchors * anchors);
 }
 
 /* A mini-batch of the hash layer: forward and backward, the inputs' way, what each output costs. */
@@ -114,7 +119,10 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 	double n = (double) (counts->classes > 0 ? counts->labelled : counts->pictures);
 	double threads = options->value[OPTION_THREADS];
 	double mac = rates.network / (MACS_A_SECOND * threads);
-	double forward = mac * learned->macs + (whole ? rates.shown : 0);
+	/* Of the layers that learn, fc's are nothing but matrix products. */
+	double forward = whole ? mac * learned->macs : rates.products * learned->macs / (PRODUCTS_A_SECOND * threads);
+	double step = (whole ? STEP_COST : STEP_COST_DENSE) * forward;
+	double shown = whole ? rates.shown : 0;
 	double features = backbone->features;
 	double anchors = again || !network ? Min(n, TrainOptionsAnchors(options, method)) : 0;
 	double inputs = anchors > 0 ? anchors : features;
@@ -141,9 +149,9 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 		f->part[FORECAST_METHOD] = Part(1, rates.products * own);
 	if (network)
 	{
-		f->part[FORECAST_STEPS] = Part(steps, batch * (mac * learned->macs * STEP_COST + rates.shown));
+		f->part[FORECAST_STEPS] = Part(steps, batch * (step + shown) + SECONDS_A_WEIGHT * learned->weights);
 		f->part[FORECAST_PASSES] =
-			Part(n * (1 + hash_passes(method, options->method, (int) epochs, !backbone->trained)), forward);
+			Part(n * (1 + hash_passes(method, options->method, (int) epochs, !backbone->trained)), forward + shown);
 	}
 	/* The head's epochs are most of all, and so are their passes, over features. */
 	if (network && backbone->trained)
@@ -152,14 +160,15 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 
 		batch = head->value[OPTION_BATCH];
 		steps = head->value[OPTION_EPOCHS] * ceil(n / batch);
-		f->part[FORECAST_FEATURES] = Part(n, forward);
+		f->part[FORECAST_FEATURES] = Part(n, forward + shown);
 		f->part[FORECAST_HEAD] = Part(steps, rates.products * (HeadSeconds(batch, bits, features) + own / steps));
 		f->part[FORECAST_AGAIN] =
 			Part(again ? steps : 0, rates.products * (HeadSeconds(batch, bits, anchors) + own / steps));
 	}
 	else if (!network && method->needs_net)
 		f->part[FORECAST_HEAD] = Part(steps, rates.products * (HeadSeconds(batch, bits, inputs) + own / steps));
-	f->part[FORECAST_END] = Part(1, END_SECONDS);
+	f->part[FORECAST_END] =
+		Part(1, END_SECONDS + SECONDS_A_STORED * (learned->weights + anchors * features + inputs * bits));
 }
 
 static char *

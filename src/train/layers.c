@@ -130,7 +130,8 @@ LayersEstimate(const nn_graph *backbone, TrainLayers which, int threads, int bat
 		nn_graph_free(suffix);
 		EddhReport(&err, "cannot plan the training");
 	}
-	weights = sizeof(float) * (double) nn_graph_parameters(learned);
+	cost.weights = (double) nn_graph_parameters(learned);
+	weights = sizeof(float) * cost.weights;
 	activations =
 		(double) nn_plan_arena_size(plan) + sizeof(float) * (double) shard * nn_graph_input_shape(learned).count;
 	nn_plan_free(plan);

@@ -30,7 +30,8 @@ typedef struct LayersCost
 {
 	double
 		memory; /* bytes, besides the backbone: their weights, gradients and velocities, and what a mini-batch keeps for backward */
-	double prefix; /* floats that the frozen layers before them make of a picture */
+	double prefix;  /* floats that the frozen layers before them make of a picture */
+	double weights; /* of these layers */
 	double macs;   /* multiply-adds of a picture forward */
 } LayersCost;
 

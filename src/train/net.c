@@ -385,6 +385,7 @@ Pass(Net *net, ReplayKind kind, const char *tensor, size_t len, float *out, eddh
 		net->pass_seconds = WorkerSecondsSince(begin);
 	if (code == EDDH_OK)
 		code = ReplayRecord(net->replay, kind, out, len, err);
+	TellProgress(net, 0);
 	return code;
 }
 
@@ -554,7 +555,7 @@ Rehearse(Net *net)
 {
 	int whole = (int) Min((size_t) net->all.batch, net->n);
 	int n = net->steps_total < REHEARSE_WHOLE ? (whole + 3) / 4 : whole;
-	int times = net->steps_total < 2 * REHEARSE_WHOLE ? 2 : 3;
+	int times = n == whole && net->steps_total < 2 * REHEARSE_WHOLE ? 2 : 3;
 	ForecastPart *steps = &net->forecast->part[FORECAST_STEPS], *passes = &net->forecast->part[FORECAST_PASSES];
 	float *out = MemoryContextAlloc(WorkerContext(), sizeof(float) * n * net->outputs);
 	TimestampTz begin;
