@@ -534,7 +534,8 @@ static double
 seconds(const double *values, const hash_size *size)
 {
 	double n = size->rows, k = size->bits, sample = values[PARAM_SAMPLE];
-	double columns = sample == SAMPLE_AUTOMATIC ? (double) hash_similarity_default_sample((size_t) n, size->dim) : sample;
+	double columns =
+		sample == SAMPLE_AUTOMATIC ? (double) hash_similarity_default_sample((size_t) n, size->dim) : sample;
 
 	if (columns == 0 || columns > n)
 		columns = n;

@@ -20,6 +20,9 @@
 #define SPLIT_STREAM UINT64_C(0x636f6d70)
 #define PIECE        512
 
+/* As if the table had so many, for how many it has is not known yet: enough to try the network well. */
+#define TRIED_PICTURES 1000
+
 /* What pairs are expected to take counts like this share of them that was measured: one method says little of another. */
 #define EXPECTED_WEIGHT 0.5
 
@@ -116,11 +119,14 @@ static void
 TellReading(void *arg, const DataSet *data, int64 seen, int64 total)
 {
 	Comparison *c = arg;
+	const ForecastPart *reading = &c->forecast.part[FORECAST_READING];
 
-	c->rates.shown = DataSetShowSeconds(data);
-	Foresee(c, (size_t) total);
-	ForecastAdd(&c->forecast, FORECAST_READING, (double) seen, WorkerSecondsSince(c->begin));
-	WorkerEta(ForecastLeft(&c->forecast));
+	if (reading->total == 0)
+	{
+		c->rates.shown = DataSetShowSeconds(data);
+		Foresee(c, (size_t) total);
+	}
+	Tell(c, FORECAST_READING, (double) seen - reading->done);
 }
 
 /* Outputs of a network for n inputs; the options give its threads. teller: whose features these are; NULL: of nobody. */
@@ -426,10 +432,9 @@ CompareRun(void)
 	MemoryContextSwitchTo(WorkerContext());
 	c.dim = nn_graph_output_shape(graph).count;
 	options = TrainOptionsRead(c.plan->tasks[0].options, c.plan->tasks[0].method, true);
-	c.rates = CostTryOut(graph, options, 0);
+	c.rates = CostTryOut(graph, options, TRIED_PICTURES);
 	c.begin = GetCurrentTimestamp();
-	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, (int) options->value[OPTION_THREADS], 0,
-						 TellReading, &c);
+	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, (int) options->value[OPTION_THREADS], 0, TellReading, &c);
 	labelled = TrainBulkAlloc(c.data->rows, 1, sizeof(uint32));
 	for (size_t row = 0; row < c.data->rows; row++)
 		for (int w = 0; w < c.data->labels->words; w++)
@@ -441,6 +446,7 @@ CompareRun(void)
 	if (!c.backbone->trained)
 		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", c.backbone->name);
 	c.first_seed = (uint64) options->value[OPTION_SEED];
+	c.rates.shown = DataSetShowSeconds(c.data);
 	Foresee(&c, c.n);
 	c.forecast.part[FORECAST_READING].total = 0;
 	features = AllFeatures(&c, graph, labelled, options);

@@ -28,7 +28,7 @@ CostPictureBytes(const ModelBackbone *backbone)
 #define PRODUCTS_A_SECOND 1e11
 
 /* Backward to forward: convolutions take more than twice as long, fully connected layers twice. */
-#define STEP_COST       5.5
+#define STEP_COST       5.8
 #define STEP_COST_DENSE 3
 
 /* To change a weight, and to store one. */
@@ -38,9 +38,9 @@ CostPictureBytes(const ModelBackbone *backbone)
 /* Quality, and what else a training's end takes. */
 #define END_SECONDS 0.1
 
-/* A network is tried on one picture of so many, at least one, at most so many. */
+/* A network is tried on one picture of so many, at least one, and on no more than have so many multiply-adds. */
 #define TRIED_SHARE 16
-#define TRIED_MOST  32
+#define TRIED_MACS  1e10
 
 /* Height and width of the product that is tried. */
 #define TRIED_PRODUCT 512
@@ -49,7 +49,8 @@ CostPictureBytes(const ModelBackbone *backbone)
 static double
 TryNetwork(const nn_graph *graph, const TrainOptions *options, int64 pictures)
 {
-	size_t n = pictures > 0 ? (size_t) Min(TRIED_MOST, pictures / TRIED_SHARE + 1) : TRIED_MOST;
+	double macs = (double) Max(nn_graph_macs(graph), 1), most = ceil(TRIED_MACS / macs);
+	size_t n = (size_t) Min(most, pictures / TRIED_SHARE + 1);
 	NetSource nothing = { .dim = nn_graph_input_shape(graph).count };
 	Net *net = NetCreate(graph, &nothing, n, INT_MAX, 0, NULL, options);
 	float *out = palloc(sizeof(float) * n * nn_graph_output_shape(graph).count);
@@ -62,7 +63,7 @@ TryNetwork(const nn_graph *graph, const TrainOptions *options, int64 pictures)
 	seconds = WorkerSecondsSince(begin);
 	pfree(out);
 	NetFree(net);
-	return seconds * options->value[OPTION_THREADS] * MACS_A_SECOND / ((double) nn_graph_macs(graph) * n);
+	return seconds * options->value[OPTION_THREADS] * MACS_A_SECOND / (macs * n);
 }
 
 static double
@@ -110,6 +111,55 @@ Part(double total, double guess)
 	return (ForecastPart){ .total = total, .guess = guess };
 }
 
+/* What the method computes by itself, in so many epochs and mini-batches. */
+static double
+OwnSeconds(const hash_method *method, const TrainOptions *options, hash_size size)
+{
+	size.epochs = (int) options->value[OPTION_EPOCHS];
+	size.batch = (int) options->value[OPTION_BATCH];
+	return method->seconds != NULL ? method->seconds(options->method, &size) : 0;
+}
+
+static double
+Steps(const TrainOptions *options, double n)
+{
+	return options->value[OPTION_EPOCHS] * ceil(n / options->value[OPTION_BATCH]);
+}
+
+/* Mini-batches of a hash layer that learns alone, each with its share of what the method computes. */
+static ForecastPart
+HeadPart(const hash_method *method, const TrainOptions *options, hash_size size, double products)
+{
+	double steps = Steps(options, size.rows);
+	double step = HeadSeconds(options->value[OPTION_BATCH], size.bits, size.dim);
+
+	return Part(steps, products * (step + OwnSeconds(method, options, size) / Max(steps, 1)));
+}
+
+/* Parts of a network that learns, above frozen layers or whole. */
+static void
+ForeseeNetwork(Forecast *f, bool trained, const hash_method *method, const TrainOptions *options,
+			   const LayersCost *learned, hash_size size, CostRates rates)
+{
+	bool whole = learned->prefix == 0;
+	double n = size.rows, threads = options->value[OPTION_THREADS], steps = Steps(options, n);
+	/* Of the layers that learn, fc's are nothing but matrix products. */
+	double forward =
+		(whole ? rates.network / MACS_A_SECOND : rates.products / PRODUCTS_A_SECOND) * learned->macs / threads;
+	double shown = whole ? rates.shown : 0;
+	double step = options->value[OPTION_BATCH] * ((whole ? STEP_COST : STEP_COST_DENSE) * forward + shown) +
+				  SECONDS_A_WEIGHT * learned->weights;
+	/* Where the head's epochs are most of all, most passes are over features. */
+	int passes = trained ? 0 : hash_passes(method, options->method, (int) options->value[OPTION_EPOCHS], true);
+
+	if (!trained)
+		step += rates.products * OwnSeconds(method, options, size) / steps;
+	f->part[FORECAST_STEPS] = Part(steps, step);
+	f->part[FORECAST_PASSES] = Part(n * (passes + 1), forward + shown);
+	if (trained)
+		f->part[FORECAST_FEATURES] = Part(n, forward + shown);
+}
+
 void
 CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbone *backbone, const hash_method *method,
 			 const TrainOptions *options, const LayersCost *learned, CostRates rates)
@@ -119,56 +169,43 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 	double n = (double) (counts->classes > 0 ? counts->labelled : counts->pictures);
 	double threads = options->value[OPTION_THREADS];
 	double mac = rates.network / (MACS_A_SECOND * threads);
-	/* Of the layers that learn, fc's are nothing but matrix products. */
-	double forward = whole ? mac * learned->macs : rates.products * learned->macs / (PRODUCTS_A_SECOND * threads);
-	double step = (whole ? STEP_COST : STEP_COST_DENSE) * forward;
-	double shown = whole ? rates.shown : 0;
 	double features = backbone->features;
 	double anchors = again || !network ? Min(n, TrainOptionsAnchors(options, method)) : 0;
-	double inputs = anchors > 0 ? anchors : features;
-	double batch = options->value[OPTION_BATCH], epochs = options->value[OPTION_EPOCHS];
-	double steps = epochs * ceil(n / batch);
-	const hash_size size = { .rows = n,
-							 .dim = (int) inputs,
-							 .bits = bits,
-							 .classes = (int) counts->classes,
-							 .epochs = (int) epochs,
-							 .batch = (int) batch,
-							 .untrained = !backbone->trained };
-	double own = method->seconds != NULL ? method->seconds(options->method, &size) : 0;
+	hash_size size = { .rows = n,
+					   .dim = (int) features,
+					   .bits = bits,
+					   .classes = (int) counts->classes,
+					   .untrained = !backbone->trained };
+	hash_size inputs = size;
 
 	*f = (Forecast){ 0 };
+	if (anchors > 0)
+	{
+		inputs.dim = (int) anchors;
+		f->part[FORECAST_KERNEL] = Part(1, rates.products * KernelSeconds(n, features, anchors));
+	}
 	f->part[FORECAST_READING] =
-		Part((double) counts->pictures, n / Max(counts->pictures, 1) * counts->bytes / Max(counts->pictures, 1) *
-											SECONDS_A_BYTE / threads);
+		Part((double) counts->pictures,
+			 n / Max(counts->pictures, 1) * counts->bytes / Max(counts->pictures, 1) * SECONDS_A_BYTE / threads);
 	if (!whole)
 		f->part[FORECAST_FROZEN] = Part(n, mac * ((double) backbone->macs - learned->macs) + rates.shown);
-	if (anchors > 0)
-		f->part[FORECAST_KERNEL] = Part(1, rates.products * KernelSeconds(n, features, anchors));
-	if (!method->needs_net)
-		f->part[FORECAST_METHOD] = Part(1, rates.products * own);
 	if (network)
+		ForeseeNetwork(f, backbone->trained, method, options, learned, size, rates);
+	if (network && TrainOptionsHeadEpochs(options, backbone->trained) > 0)
 	{
-		f->part[FORECAST_STEPS] = Part(steps, batch * (step + shown) + SECONDS_A_WEIGHT * learned->weights);
-		f->part[FORECAST_PASSES] =
-			Part(n * (1 + hash_passes(method, options->method, (int) epochs, !backbone->trained)), forward + shown);
-	}
-	/* The head's epochs are most of all, and so are their passes, over features. */
-	if (network && backbone->trained)
-	{
-		const TrainOptions *head = TrainOptionsHead(options, method);
+		TrainOptions *head = TrainOptionsHead(options, method);
 
-		batch = head->value[OPTION_BATCH];
-		steps = head->value[OPTION_EPOCHS] * ceil(n / batch);
-		f->part[FORECAST_FEATURES] = Part(n, forward + shown);
-		f->part[FORECAST_HEAD] = Part(steps, rates.products * (HeadSeconds(batch, bits, features) + own / steps));
-		f->part[FORECAST_AGAIN] =
-			Part(again ? steps : 0, rates.products * (HeadSeconds(batch, bits, anchors) + own / steps));
+		f->part[FORECAST_HEAD] = HeadPart(method, head, size, rates.products);
+		if (again)
+			f->part[FORECAST_AGAIN] = HeadPart(method, head, inputs, rates.products);
+		pfree(head);
 	}
 	else if (!network && method->needs_net)
-		f->part[FORECAST_HEAD] = Part(steps, rates.products * (HeadSeconds(batch, bits, inputs) + own / steps));
+		f->part[FORECAST_HEAD] = HeadPart(method, options, inputs, rates.products);
+	else if (!network)
+		f->part[FORECAST_METHOD] = Part(1, rates.products * OwnSeconds(method, options, inputs));
 	f->part[FORECAST_END] =
-		Part(1, END_SECONDS + SECONDS_A_STORED * (learned->weights + anchors * features + inputs * bits));
+		Part(1, END_SECONDS + SECONDS_A_STORED * (learned->weights + anchors * features + inputs.dim * bits));
 }
 
 static char *
@@ -214,8 +251,7 @@ void
 CostTell(const TrainCounts *counts, int bits, const ModelBackbone *backbone, const hash_method *method,
 		 const TrainOptions *options)
 {
-	bool untrained =
-		method->needs_net && options->value[OPTION_TRAIN_LAYERS] == TRAIN_ALL && !backbone->trained;
+	bool untrained = method->needs_net && options->value[OPTION_TRAIN_LAYERS] == TRAIN_ALL && !backbone->trained;
 	bool again = method->needs_net && TrainOptionsLearnsAgain(options, method, backbone->trained);
 	bool alone = !method->needs_net || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH || again;
 	LayersCost learned = Learned(backbone, method, options);

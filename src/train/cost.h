@@ -30,7 +30,7 @@ typedef struct CostRates
 	double shown;             /* seconds to unpack a picture and hand it to the network, all threads together */
 } CostRates;
 
-/* In the worker: how fast this network and this machine are, before any of so many pictures (0: unknown) is read; shown is 0. */
+/* In the worker: how fast this network and this machine are, before any of so many pictures is read; shown is 0. */
 extern CostRates CostTryOut(const nn_graph *graph, const TrainOptions *options, int64 pictures);
 
 /* All parts of a training, each at what it should take. learned: of LayersEstimate. */

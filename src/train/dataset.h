@@ -30,8 +30,8 @@ typedef struct DataSet
  * transactions; may be NULL.
  */
 typedef void (*DataSetTold)(void *arg, const DataSet *data, int64 seen, int64 total);
-extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 total,
-							DataSetTold told, void *arg);
+extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 total, DataSetTold told,
+							void *arg);
 
 /* What decoding adds to a picture that is shown, on the average, all threads together. */
 extern double DataSetShowSeconds(const DataSet *data);

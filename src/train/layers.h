@@ -32,7 +32,7 @@ typedef struct LayersCost
 		memory; /* bytes, besides the backbone: their weights, gradients and velocities, and what a mini-batch keeps for backward */
 	double prefix;  /* floats that the frozen layers before them make of a picture */
 	double weights; /* of these layers */
-	double macs;   /* multiply-adds of a picture forward */
+	double macs;    /* multiply-adds of a picture forward */
 } LayersCost;
 
 extern LayersCost LayersEstimate(const nn_graph *backbone, TrainLayers which, int threads, int batch);

@@ -26,7 +26,7 @@
 #define PIECE 128 /* pictures computed at a time, where nothing is learned from them */
 
 /* What a method was expected to take counts like this share of it that was measured. */
-#define METHOD_WEIGHT 0.05
+#define METHOD_WEIGHT 0.2
 
 #define SPLIT_STREAM UINT64_C(0x73706c6974)
 
@@ -72,9 +72,9 @@ Prepare(Training *t)
 	ModelCheckNewName(job->model, t->options->value[OPTION_REPLACE] != 0);
 	t->graph = ModelReadBackbone(t->backbone, (uint64) t->options->value[OPTION_SEED]);
 	WorkerEnd();
-	t->learned = LayersEstimate(t->graph,
-								t->method->needs_net ? (TrainLayers) t->options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH,
-								(int) t->options->value[OPTION_THREADS], (int) t->options->value[OPTION_BATCH]);
+	t->learned = LayersEstimate(
+		t->graph, t->method->needs_net ? (TrainLayers) t->options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH,
+		(int) t->options->value[OPTION_THREADS], (int) t->options->value[OPTION_BATCH]);
 }
 
 /* ---- The estimate of the end ---- */
@@ -112,11 +112,14 @@ static void
 TellReading(void *arg, const DataSet *data, int64 seen, int64 total)
 {
 	Training *t = arg;
+	const ForecastPart *reading = &t->forecast.part[FORECAST_READING];
 
-	t->rates.shown = DataSetShowSeconds(data);
-	Foresee(t, (size_t) total);
-	ForecastAdd(&t->forecast, FORECAST_READING, (double) seen, WorkerSecondsSince(t->begin));
-	WorkerEta(ForecastLeft(&t->forecast));
+	if (reading->total == 0)
+	{
+		t->rates.shown = DataSetShowSeconds(data);
+		Foresee(t, (size_t) total);
+	}
+	TellPart(t, FORECAST_READING, (double) seen - reading->done);
 }
 
 static bool
@@ -191,7 +194,7 @@ Split(Training *t)
 
 /* ---- Frozen layers, computed once ---- */
 
-/* Outputs of `graph` for all samples, to *spool; returns the mapped floats. part: whose units are pictures. */
+/* Outputs of `graph` for all samples, to *spool; returns the mapped floats. part: whose units are pictures; FORECAST_KERNEL is one, told when it is done. */
 static const float *
 ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const char *phase, ForecastName part,
 			Spool **spool)
@@ -328,8 +331,10 @@ Measure(Training *t, Net *net)
 	hash_quality quality;
 	eddh_error err;
 
+	/* Codes of a network that has learned are a last pass. */
 	for (int i = 0; i < FORECAST_END; i++)
-		t->forecast.part[i].total = 0;
+		if (i != FORECAST_PASSES || t->n_held == 0)
+			t->forecast.part[i].total = 0;
 	WorkerEta(ForecastLeft(&t->forecast));
 	t->quality = NAN;
 	if (t->n_held == 0)
@@ -506,7 +511,9 @@ CreateNetwork(Training *t, const Layers *layers, const NetSource *source)
 	NetResume(net, Fingerprint(t), dim);
 	NetTell(net, &t->forecast, FORECAST_STEPS,
 			hash_passes(t->method, t->options->method, epochs, !t->backbone->trained));
+	/* The same layers, and now rehearsed. */
 	t->forecast.part[FORECAST_FEATURES].guess = t->forecast.part[FORECAST_PASSES].guess;
+	WorkerEta(ForecastLeft(&t->forecast));
 	return net;
 }
 
@@ -514,8 +521,7 @@ CreateNetwork(Training *t, const Layers *layers, const NetSource *source)
 static void
 LearnNetwork(Training *t, Net *net, const NetSource *source, const float *features)
 {
-	int epochs =
-		TrainOptionsHeadEpochs(t->options, t->backbone->trained) + (int) t->options->value[OPTION_EPOCHS];
+	int epochs = TrainOptionsHeadEpochs(t->options, t->backbone->trained) + (int) t->options->value[OPTION_EPOCHS];
 	hash_problem problem = Problem(t, features, nn_graph_output_shape(t->graph).count, epochs);
 	hash_head head = { 0 };
 
@@ -565,6 +571,7 @@ TrainRun(void)
 		t.options->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
 	if (layers.prefix != NULL && (t.options->value[OPTION_FLIP] != 0 || t.options->value[OPTION_CROP] != 0))
 		WorkerRemark("flip and crop change nothing: frozen layers see each picture once, as it is");
+	t.rates.shown = DataSetShowSeconds(t.data);
 	Foresee(&t, t.n_train + t.n_held);
 	t.forecast.part[FORECAST_READING].total = 0;
 	source = pictures = (NetSource){ .data = t.data, .rows = t.rows };
@@ -578,8 +585,7 @@ TrainRun(void)
 	 * having: the method asks the network after a warm-up.
 	 */
 	if (layers.prefix != NULL)
-		source.features =
-			ComputeOnce(&t, layers.prefix, &pictures, "compute frozen layers", FORECAST_FROZEN, &frozen);
+		source.features = ComputeOnce(&t, layers.prefix, &pictures, "compute frozen layers", FORECAST_FROZEN, &frozen);
 	if (layers.suffix == NULL)
 		features = source.features;
 	else if (t.backbone->trained)
@@ -597,8 +603,7 @@ TrainRun(void)
 		tuned = Tuned(&layers, net);
 		NetFree(net);
 		SpoolFree(made);
-		source = (NetSource){ .features =
-								  ComputeOnce(&t, tuned, &source, "compute features", FORECAST_PASSES, &made),
+		source = (NetSource){ .features = ComputeOnce(&t, tuned, &source, "compute features", FORECAST_PASSES, &made),
 							  .dim = dim };
 		net = LearnHashLayer(&t, source, TrainOptionsHead(t.options, t.method), FORECAST_AGAIN);
 	}

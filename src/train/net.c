@@ -16,7 +16,10 @@
 #define CROP_STREAM UINT64_C(0x63726f70)
 
 /* Fewer mini-batches than this are rehearsed by parts of one: some that teach nothing would cost too much. */
-#define REHEARSE_WHOLE 25
+#define REHEARSE_WHOLE 50
+
+/* The first meets new memory, and one alone may be slow by chance. */
+#define REHEARSALS 3
 
 /* A rehearsal counts like so many mini-batches: the first ones alone may be slow by chance. */
 #define REHEARSED_WEIGHT 2
@@ -546,16 +549,12 @@ NetFree(Net *net)
 	pfree(net);
 }
 
-/*
- * What a mini-batch of the whole network takes, and a picture forward, both of which come only after the hash layer's: the first mini-batch, which meets new
- * memory, does not count.
- */
+/* What a mini-batch of the whole network takes, and a picture forward, both of which come only after the hash layer's. */
 static void
 Rehearse(Net *net)
 {
 	int whole = (int) Min((size_t) net->all.batch, net->n);
 	int n = net->steps_total < REHEARSE_WHOLE ? (whole + 3) / 4 : whole;
-	int times = n == whole && net->steps_total < 2 * REHEARSE_WHOLE ? 2 : 3;
 	ForecastPart *steps = &net->forecast->part[FORECAST_STEPS], *passes = &net->forecast->part[FORECAST_PASSES];
 	float *out = MemoryContextAlloc(WorkerContext(), sizeof(float) * n * net->outputs);
 	TimestampTz begin;
@@ -566,7 +565,7 @@ Rehearse(Net *net)
 	net->now = &net->all;
 	steps->guess = DBL_MAX;
 	steps->weight = REHEARSED_WEIGHT;
-	for (int i = 0; i < times; i++)
+	for (int i = 0; i < REHEARSALS; i++)
 	{
 		begin = GetCurrentTimestamp();
 		WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToLearn, net, &WorkerStop, &err), &err,

@@ -174,12 +174,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_network_alone),
-		cmocka_unit_test(three_stages),
-		cmocka_unit_test(guesses_are_outvoted),
-		cmocka_unit_test(a_slow_first_step_is_left_out),
-		cmocka_unit_test(passes_of_unequal_cost),
-		cmocka_unit_test(what_is_unknown),
+		cmocka_unit_test(a_network_alone),        cmocka_unit_test(three_stages),
+		cmocka_unit_test(guesses_are_outvoted),   cmocka_unit_test(a_slow_first_step_is_left_out),
+		cmocka_unit_test(passes_of_unequal_cost), cmocka_unit_test(what_is_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
