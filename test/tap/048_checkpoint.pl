@@ -1,4 +1,4 @@
-# Checkpoints: a training that was cancelled, terminated, killed or crashed goes on, and ends as if nothing had happened, bit for bit.
+# Checkpoints: a training that was cancelled, terminated, killed or crashed, or that failed, goes on, and ends as if nothing had happened, bit for bit.
 use strict;
 use warnings;
 use EddhJobs;
@@ -61,14 +61,26 @@ my %stop = (
 	'cancelled' => sub { $node->safe_psql('postgres', "SELECT eddh_cancel($_[0])") },
 	'terminated' => sub { $node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'eddh job'}) },
 	'killed' => sub { kill 'KILL', $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'eddh job'}) },
+	'failed' => \&take_name,
 	'in a server that crashed' => sub { $node->stop('immediate'); $node->start });
+
+# An ordinary error: at its end the job finds its model's name taken.
+sub take_name
+{
+	my ($job) = @_;
+	my $model = $node->safe_psql('postgres', "SELECT model FROM eddh_jobs WHERE job = $job");
+
+	$node->safe_psql('postgres', "SELECT eddh_import_model('$model', eddh_export_model('all_whole'))");
+	wait_for($node, 'postgres', "SELECT state = 'failed' AND error LIKE '%already exists' FROM eddh_jobs WHERE job = $job", "$model: its name is taken");
+	$node->safe_psql('postgres', "SELECT eddh_drop_model('$model')");
+}
 
 # A network learned whole, from nothing, so that the method also asks it for features; one without momentum, so without velocities; a part of a network; one
 # that has learned before, so that its hash layer learns alone first, and again last: stopped in each.
 $node->safe_psql('postgres', q{SELECT eddh_import_backbone('learned', eddh_export_backbone('cnn-s'), '{"trained": true}')});
 for my $case (
 	[ 'all',   'cnn-s',   0,  '"train_layers": "all", "epochs": 60, "threads": 2, "flip": true, "crop": 0.2', 'cancelled', 'terminated', 'killed', 'in a server that crashed' ],
-	[ 'plain', 'cnn-s',   0,  '"train_layers": "all", "epochs": 40, "threads": 1, "momentum": 0', 'cancelled' ],
+	[ 'plain', 'cnn-s',   0,  '"train_layers": "all", "epochs": 40, "threads": 1, "momentum": 0', 'cancelled', 'failed' ],
 	[ 'fc',    'cnn-s',   0,  '"train_layers": "fc", "epochs": 60, "threads": 1', 'in a server that crashed' ],
 	[ 'head',  'learned', 60, '"train_layers": "all", "epochs": 40, "head_epochs": 60, "threads": 1', 'killed', 'cancelled', 'terminated' ])
 {
