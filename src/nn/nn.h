@@ -197,9 +197,13 @@ typedef eddh_code (*nn_gradient)(void *arg, int n, const uint32_t *rows, const f
 extern eddh_code nn_trainer_step(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg,
 								 nn_gradient gradient, void *gradient_arg, const eddh_stop *stop, eddh_error *err);
 
-/* All that nn_trainer_step does, for who wants to see what it takes, by nothing: weights and velocities stay as they are. */
+/*
+ * For who wants to see what a step takes: forward and backward of a mini-batch as nn_trainer_step computes them, and, after that, what it does to the weights, by
+ * nothing. Weights and velocities stay as they are, and so do the steps to come.
+ */
 extern eddh_code nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg,
 									 const eddh_stop *stop, eddh_error *err);
+extern void nn_trainer_rehearse_update(nn_trainer *trainer);
 
 /* Forward over many rows in evaluation mode, on all threads: out is n x output count. tensor: NULL for the output, else a tensor's name. */
 extern eddh_code nn_trainer_outputs(nn_trainer *trainer, size_t n, const uint32_t *rows, nn_fetch fetch,

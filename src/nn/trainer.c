@@ -517,14 +517,17 @@ nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t *rows, nn_fetch f
 		return code;
 	for (size_t i = 0; i < w.n * trainer->outputs; i++)
 		trainer->du[i] = 1.0f / (float) n;
-	code = on_all(&w, backward_task, err);
-	w.rehearsal = true;
-	w.rate = 0.0;
-	w.scale = 0.0f;
+	return on_all(&w, backward_task, err);
+}
+
+void
+nn_trainer_rehearse_update(nn_trainer *trainer)
+{
+	work w = { .trainer = trainer, .rehearsal = true };
+
 	/* Infinity times nothing is not nothing. */
-	if (code == EDDH_OK && trainer->sgd.clip_norm > 0.0 && isfinite(gradient_squares(&w)))
+	if (trainer->sgd.clip_norm > 0.0 && isfinite(gradient_squares(&w)))
 		nn_pool_run(trainer->pool, update_task, &w);
-	return code;
 }
 
 /*

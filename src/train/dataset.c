@@ -78,7 +78,10 @@ Keep(ReadState *state, const uint8 *file, size_t len, const uint8 *rgb)
 	size_t picture_bytes = data->picture_bytes;
 	uint64 end;
 
-	data->fingerprint = hash_bytes_extended(rgb, (int) picture_bytes, data->fingerprint);
+	/* Pixels of one picture tell of another decoder; of all it would take longer than reading them. */
+	if (data->rows == 0)
+		data->fingerprint = hash_bytes_extended(rgb, (int) picture_bytes, data->fingerprint);
+	data->fingerprint = hash_bytes_extended(file, (int) len, data->fingerprint);
 	/* A file exactly as long as what it unpacks to is kept unpacked, too: the length tells which it is. */
 	if (len <= DataSetLongestFile(state->decode, picture_bytes) && len != picture_bytes &&
 		(state->decode == DECODE_ALWAYS || !HasManyPixels(state, file, len)))

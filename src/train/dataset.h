@@ -15,7 +15,7 @@ typedef struct DataSet
 	LabelDictionary *dictionary; /* NULL without labels */
 	hash_labels *labels;         /* of all rows; NULL without labels */
 	image_limits limits;         /* with which they were decoded; no stop */
-	uint64 fingerprint;          /* of the pixels as a network sees them */
+	uint64 fingerprint;          /* of the files, and of pixels as a network sees them */
 	const uint8 *pictures;       /* one after the other: files, or unpacked to picture_bytes */
 	const uint64 *ends;          /* rows: where each ends */
 	size_t picture_bytes;        /* size x size x 3; a picture of this length is unpacked */

@@ -1,7 +1,6 @@
 /* net.c: mini-batches for hashing methods. */
 #include "postgres.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "report.h"
@@ -18,7 +17,10 @@
 /* Fewer mini-batches than this are rehearsed by parts of one: some that teach nothing would cost too much. */
 #define REHEARSE_WHOLE 50
 
-/* The first meets new memory, and one alone may be slow by chance. */
+/* Memory's part in a mini-batch, however small: weights are read twice, their gradients written. */
+#define SECONDS_A_WEIGHT 1.5e-9
+
+/* One alone may be slow by chance. */
 #define REHEARSALS 3
 
 /* A rehearsal counts like so many mini-batches: the first ones alone may be slow by chance. */
@@ -557,22 +559,27 @@ Rehearse(Net *net)
 	int n = net->steps_total < REHEARSE_WHOLE ? (whole + 3) / 4 : whole;
 	ForecastPart *steps = &net->forecast->part[FORECAST_STEPS], *passes = &net->forecast->part[FORECAST_PASSES];
 	float *out = MemoryContextAlloc(WorkerContext(), sizeof(float) * n * net->outputs);
+	double weights = SECONDS_A_WEIGHT * (double) nn_graph_parameters(NetGraph(net)), batch;
 	TimestampTz begin;
 	eddh_error err;
 
 	for (int i = 0; i < n; i++)
 		net->order[i] = (uint32) i;
 	net->now = &net->all;
-	steps->guess = DBL_MAX;
-	steps->weight = REHEARSED_WEIGHT;
 	for (int i = 0; i < REHEARSALS; i++)
 	{
 		begin = GetCurrentTimestamp();
 		WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToLearn, net, &WorkerStop, &err), &err,
 					 NULL);
+		batch = weights + Max(WorkerSecondsSince(begin) - weights, 0) * whole / n;
+		begin = GetCurrentTimestamp();
+		nn_trainer_rehearse_update(net->all.trainer);
+		batch += WorkerSecondsSince(begin);
+		/* The first meets new memory. */
 		if (i > 0)
-			steps->guess = Min(steps->guess, WorkerSecondsSince(begin) * whole / n);
+			steps->guess = i == 1 ? batch : Min(steps->guess, batch);
 	}
+	steps->weight = REHEARSED_WEIGHT;
 	begin = GetCurrentTimestamp();
 	NetOutputs(net, 0, n, out);
 	passes->guess = WorkerSecondsSince(begin) / n;

@@ -243,7 +243,10 @@ rehearsal_changes_nothing(void **state)
 		for (int s = 0; s < 4; s++)
 		{
 			if (i == 1)
+			{
 				assert_int_equal(nn_trainer_rehearse(trainer[i], 31, rows, toy_fetch, t, NULL, &err), EDDH_OK);
+				nn_trainer_rehearse_update(trainer[i]);
+			}
 			steps(trainer[i], t, 1, 32);
 		}
 		assert_int_equal(nn_trainer_rehearse(trainer[i], 33, rows, toy_fetch, t, NULL, &err), EDDH_BAD_ARGUMENT);
