@@ -498,9 +498,11 @@ CreateNetwork(Training *t, const Layers *layers, const NetSource *source)
 	int head_epochs = TrainOptionsHeadEpochs(t->options, t->backbone->trained);
 	int epochs = head_epochs + (int) t->options->value[OPTION_EPOCHS];
 	nn_graph *learner = LayersLearner(layers, dim, t->job->bits, (uint64) t->options->value[OPTION_SEED]);
-	Net *net = NetCreate(learner, source, t->n_train, layers->pretrained_nodes,
-						 t->backbone->trained ? PRETRAINED_FACTOR : 1.0, layers->features, t->options);
+	Net *net;
 
+	WorkerPhase("rehearse", 0);
+	net = NetCreate(learner, source, t->n_train, layers->pretrained_nodes,
+					t->backbone->trained ? PRETRAINED_FACTOR : 1.0, layers->features, t->options);
 	nn_graph_free(learner);
 	if (head_epochs > 0)
 	{
