@@ -110,7 +110,7 @@ rounds(const double *values, int epochs, bool untrained)
 	return hash_round_count(epochs, wanted == 0 && !untrained ? epochs : wanted);
 }
 
-/* One tells how long gradients are. */
+/* Each round's, and one that tells how long gradients are. */
 static int
 passes(const double *values, int epochs, bool untrained)
 {

@@ -213,6 +213,13 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 	return code;
 }
 
+/* Each round's, and one that tells how long gradients are. */
+static int
+passes(const double *values, int epochs, bool untrained)
+{
+	return hash_round_count(epochs, values[PARAM_OUTER]) + 1;
+}
+
 static double
 seconds(const double *values, const hash_size *size)
 {
@@ -233,6 +240,7 @@ const hash_method hash_ddsh_method = {
 	.standards = (const hash_setting[]){ { "rate", 0.005 }, { NULL } },
 	.several = (const hash_setting[]){ { "outer", 5 }, { "rate", 0.02 }, { "weight_decay", 0.005 }, { NULL } },
 	.params = params,
+	.passes = passes,
 	.seconds = seconds,
 	.train = train,
 };

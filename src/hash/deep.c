@@ -124,6 +124,12 @@ hash_course_run(hash_course *course, int epochs, eddh_error *err)
 	return EDDH_OK;
 }
 
+int
+hash_course_passes(const double *values, int epochs, bool untrained)
+{
+	return 1;
+}
+
 eddh_code
 hash_course_tanh(hash_course *course, float *f, eddh_error *err)
 {

@@ -23,6 +23,9 @@ extern eddh_code hash_course_run(hash_course *course, int epochs, eddh_error *er
 /* f (rows x k) = tanh of the network's outputs; zero for rows without a label. */
 extern eddh_code hash_course_tanh(hash_course *course, float *f, eddh_error *err);
 
+/* For hash_method.passes of methods that are one course: the first epoch tells how long gradients are (calibrate in deep.c). */
+extern int hash_course_passes(const double *values, int epochs, bool untrained);
+
 /* Rounds of a method whose parameter `outer` says 0 for three epochs a round; never more than epochs. */
 static inline int
 hash_round_count(int epochs, double outer)

@@ -124,6 +124,7 @@ const hash_method hash_dhn_method = {
 	.needs_net = true,
 	.standards = (const hash_setting[]){ { "rate", 0.05 }, { NULL } },
 	.params = params,
+	.passes = hash_course_passes,
 	.seconds = seconds,
 	.train = train,
 };

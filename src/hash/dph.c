@@ -187,6 +187,7 @@ const hash_method hash_dph_method = {
 	.needs_net = true,
 	.standards = (const hash_setting[]){ { "rate", 0.01 }, { NULL } },
 	.params = params,
+	.passes = hash_course_passes,
 	.seconds = seconds,
 	.train = train,
 };

@@ -188,7 +188,7 @@ typedef struct hash_method
 	const hash_param *params; /* ends with a NULL name */
 	/* Bytes of bulk memory at once, about; values, in table order; untrained as for check. NULL: what hash_bulk_bytes takes for such. */
 	double (*bulk)(const double *values, double rows, int dim, int bits, int classes, bool untrained);
-	/* For estimates of time: how often it asks for outputs or features of all rows. NULL: next to never. */
+	/* For estimates of time: how often it asks for outputs or features of all rows. NULL: never. */
 	int (*passes)(const double *values, int epochs, bool untrained);
 	/*
 	 * For estimates of time: seconds that it computes besides the network's mini-batches, on one core that does 1e11 multiply-adds of a matrix product a second.

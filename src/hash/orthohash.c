@@ -127,6 +127,7 @@ const hash_method hash_orthohash_method = {
 	.needs_labels = true,
 	.needs_net = true,
 	.params = params,
+	.passes = hash_course_passes,
 	.seconds = seconds,
 	.train = train,
 };

@@ -374,7 +374,7 @@ reduce_task(void *arg, int thread)
 
 		for (int t = 1; t < trainer->threads; t++)
 			nn_sgd_add(len, trainer->shards[t].gradient + at, sum + at);
-		if (trainer->sgd.clip_norm > 0.0)
+		if (trainer->sgd.clip_norm > 0.0 || w->rehearsal)
 			trainer->squares[chunk] = nn_dot(len, sum + at, sum + at);
 	}
 }
@@ -526,7 +526,7 @@ nn_trainer_rehearse_update(nn_trainer *trainer)
 	work w = { .trainer = trainer, .rehearsal = true };
 
 	/* Infinity times nothing is not nothing. */
-	if (trainer->sgd.clip_norm > 0.0 && isfinite(gradient_squares(&w)))
+	if (isfinite(gradient_squares(&w)))
 		nn_pool_run(trainer->pool, update_task, &w);
 }
 

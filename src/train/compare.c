@@ -20,9 +20,6 @@
 #define SPLIT_STREAM UINT64_C(0x636f6d70)
 #define PIECE        512
 
-/* As if the table had so many, for how many it has is not known yet: enough to try the network well. */
-#define TRIED_PICTURES 1000
-
 /* What pairs are expected to take counts like this share of them that was measured: one method says little of another. */
 #define EXPECTED_WEIGHT 0.5
 
@@ -62,46 +59,59 @@ PairOptions(const CompareTask *task, size_t pictures, bool several_labels)
 
 /* All that a training from so many pictures is expected to take. */
 static Forecast
-ForeseeOne(const Comparison *c, const CompareTask *task, int bits, size_t pictures)
+ForeseeOne(const Comparison *c, const DataSet *data, const CompareTask *task, int bits, size_t pictures)
 {
 	const LayersCost nothing = { 0 };
-	const hash_labels *labels = c->data != NULL ? c->data->labels : NULL;
+	bool several_labels = data->labels != NULL && data->labels->single == NULL;
 	TrainCounts counts = { .pictures = (int64) pictures,
 						   .labelled = (int64) pictures,
-						   .classes = labels != NULL ? labels->classes : 0 };
-	TrainOptions *options = PairOptions(task, pictures, labels != NULL && labels->single == NULL);
+						   .classes = LabelDictionaryCount(data->dictionary) };
 	Forecast f;
 
-	CostForecast(&f, &counts, bits, c->backbone, task->method, options, &nothing, c->rates);
+	CostForecast(&f, &counts, bits, c->backbone, task->method, PairOptions(task, pictures, several_labels), &nothing,
+				 c->rates);
 	return f;
 }
 
-/* Of one pair, which has features. */
+/* Of one pair, which has features, the training. */
 static double
-PairSeconds(const Comparison *c, const CompareTask *task, int bits, size_t n_train)
+PairSeconds(const Comparison *c, const DataSet *data, const CompareTask *task, int bits, size_t n_train)
 {
-	Forecast f = ForeseeOne(c, task, bits, task->train > 0 ? Min((size_t) task->train, n_train) : n_train);
+	Forecast f = ForeseeOne(c, data, task, bits, task->train > 0 ? Min((size_t) task->train, n_train) : n_train);
 
 	f.part[FORECAST_READING].total = f.part[FORECAST_FROZEN].total = f.part[FORECAST_END].total = 0;
 	return ForecastLeft(&f);
 }
 
-/* Reading and features of so many pictures, and all pairs. */
-static void
-Foresee(Comparison *c, size_t pictures)
+static ForecastPart
+AllPairs(const Comparison *c, const DataSet *data, size_t n_train)
 {
 	const ComparePlan *plan = c->plan;
-	Forecast f = ForeseeOne(c, &plan->tasks[0], plan->bits[0], pictures);
-	ForecastPart pairs = { .guess = 1 };
-	size_t n_train = plan->train > 0 ? Min((size_t) plan->train, pictures) : pictures;
+	double seconds = 0;
 
 	for (int t = 0; t < plan->n_tasks; t++)
 		for (int b = 0; b < plan->n_bits; b++)
-			pairs.total += plan->seeds * PairSeconds(c, &plan->tasks[t], plan->bits[b], n_train);
-	pairs.weight = pairs.total * EXPECTED_WEIGHT;
-	c->forecast = (Forecast){ .part = { [FORECAST_READING] = f.part[FORECAST_READING],
-										[FORECAST_FROZEN] = f.part[FORECAST_FROZEN],
-										[FORECAST_METHOD] = pairs } };
+			seconds += plan->seeds * PairSeconds(c, data, &plan->tasks[t], plan->bits[b], n_train);
+	return (ForecastPart){ .total = seconds, .guess = 1, .weight = seconds * EXPECTED_WEIGHT };
+}
+
+/* Features of so many pictures, and all pairs. Options and what else that takes go away. */
+static void
+Foresee(Comparison *c, const DataSet *data, size_t pictures)
+{
+	const ComparePlan *plan = c->plan;
+	size_t others = pictures - Min((size_t) plan->queries, pictures / 5);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "eddh estimate", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Forecast one;
+
+	c->rates.shown = DataSetShowSeconds(data);
+	one = ForeseeOne(c, data, &plan->tasks[0], plan->bits[0], pictures);
+	c->forecast = (Forecast){ .part = { [FORECAST_FROZEN] = one.part[FORECAST_FROZEN],
+										[FORECAST_METHOD] = AllPairs(
+											c, data, plan->train > 0 ? Min((size_t) plan->train, others) : others) } };
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
 }
 
 /* So much more of a part is done since c->begin. */
@@ -119,14 +129,13 @@ static void
 TellReading(void *arg, const DataSet *data, int64 seen, int64 total)
 {
 	Comparison *c = arg;
-	const ForecastPart *reading = &c->forecast.part[FORECAST_READING];
+	ForecastPart reading = { .total = (double) total, .done = (double) seen, .seconds = WorkerSecondsSince(c->begin) };
 
-	if (reading->total == 0)
-	{
-		c->rates.shown = DataSetShowSeconds(data);
-		Foresee(c, (size_t) total);
-	}
-	Tell(c, FORECAST_READING, (double) seen - reading->done);
+	if (seen == 0)
+		return;
+	Foresee(c, data, (size_t) ((double) total * data->rows / seen));
+	c->forecast.part[FORECAST_READING] = reading;
+	WorkerEta(ForecastLeft(&c->forecast));
 }
 
 /* Outputs of a network for n inputs; the options give its threads. teller: whose features these are; NULL: of nobody. */
@@ -360,7 +369,8 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	c->pair = (ComparePair){ .task = task, .bits = bits, .seed = seed };
 	snprintf(c->phase, sizeof(c->phase), "%s, %d bits, seed %d (%d of %d)", task->name, bits, seed, c->done + 1,
 			 c->total);
-	WorkerPhaseName(c->phase);
+	WorkerPhase(c->phase, c->total);
+	WorkerProgress(c->done);
 	graph = Learn(c, &options, &seconds);
 	begin = GetCurrentTimestamp();
 	u = Apply(graph, &source, n, options, NULL);
@@ -387,9 +397,8 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	}
 	CompareSayShape(pair, c->n_database, codes);
 	eddh_bulk_free(&TrainBulk, codes);
-	Tell(c, FORECAST_METHOD, PairSeconds(c, task, bits, c->n_train));
+	Tell(c, FORECAST_METHOD, PairSeconds(c, c->data, task, bits, c->n_train));
 	c->done++;
-	WorkerPhase(c->phase, c->total);
 	WorkerProgress(c->done);
 	WorkerTick();
 }
@@ -432,9 +441,9 @@ CompareRun(void)
 	MemoryContextSwitchTo(WorkerContext());
 	c.dim = nn_graph_output_shape(graph).count;
 	options = TrainOptionsRead(c.plan->tasks[0].options, c.plan->tasks[0].method, true);
-	c.rates = CostTryOut(graph, options, TRIED_PICTURES);
+	c.rates = CostTryOut(graph, options);
 	c.begin = GetCurrentTimestamp();
-	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, (int) options->value[OPTION_THREADS], 0, TellReading, &c);
+	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, (int) options->value[OPTION_THREADS], TellReading, &c);
 	labelled = TrainBulkAlloc(c.data->rows, 1, sizeof(uint32));
 	for (size_t row = 0; row < c.data->rows; row++)
 		for (int w = 0; w < c.data->labels->words; w++)
@@ -446,9 +455,7 @@ CompareRun(void)
 	if (!c.backbone->trained)
 		WorkerRemark("backbone \"%s\" is untrained: its features are those of random weights", c.backbone->name);
 	c.first_seed = (uint64) options->value[OPTION_SEED];
-	c.rates.shown = DataSetShowSeconds(c.data);
-	Foresee(&c, c.n);
-	c.forecast.part[FORECAST_READING].total = 0;
+	Foresee(&c, c.data, c.n);
 	features = AllFeatures(&c, graph, labelled, options);
 	nn_graph_free(graph);
 	c.order = TrainBulkAlloc(c.n, 1, sizeof(uint32));
@@ -460,6 +467,8 @@ CompareRun(void)
 	for (int seed = 1; seed <= c.plan->seeds; seed++)
 	{
 		Split(&c, c.first_seed + (uint64) seed - 1, features, labelled);
+		if (seed == 1)
+			c.forecast.part[FORECAST_METHOD] = AllPairs(&c, c.data, c.n_train);
 		if (seed == 1)
 			WorkerRemark("%zu pictures to learn from, %zu to search in, %zu asked for", c.n_train, c.n_database,
 						 c.n_queries);

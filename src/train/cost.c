@@ -31,26 +31,29 @@ CostPictureBytes(const ModelBackbone *backbone)
 #define STEP_COST       5.8
 #define STEP_COST_DENSE 3
 
-/* To change a weight, and to store one. */
+/* To change a weight, to store one, and to have one ready before a picture is read. */
 #define SECONDS_A_WEIGHT 1e-9
 #define SECONDS_A_STORED 1.15e-7
+#define SECONDS_A_LOADED 1e-7
 
 /* Quality, and what else a training's end takes. */
 #define END_SECONDS 0.1
 
-/* A network is tried on so many pictures or one of so many, but on no more than have so many multiply-adds. */
-#define TRIED_LEAST 32
-#define TRIED_SHARE 16
-#define TRIED_MACS  2.5e10
+/* A network is tried on so many pictures, but on no more than have so many multiply-adds. */
+#define TRIED_PICTURES 48
+#define TRIED_MACS     2.5e10
+
+/* What a method computes between mini-batches comes in rounds: the first tell little, and what was expected counts like this share of all. */
+#define EXPECTED_WEIGHT 0.1
 
 /* Height and width of the product that is tried. */
 #define TRIED_PRODUCT 512
 
 static double
-TryNetwork(const nn_graph *graph, const TrainOptions *options, int64 pictures)
+TryNetwork(const nn_graph *graph, const TrainOptions *options)
 {
 	double macs = (double) Max(nn_graph_macs(graph), 1), threads = options->value[OPTION_THREADS];
-	size_t n = (size_t) Min(ceil(TRIED_MACS / macs), Min(pictures, Max(TRIED_LEAST, pictures / TRIED_SHARE)));
+	size_t n = (size_t) Max(Min(ceil(TRIED_MACS / macs), TRIED_PICTURES), threads);
 	NetSource nothing = { .dim = nn_graph_input_shape(graph).count };
 	Net *net = NetCreate(graph, &nothing, n, INT_MAX, 0, NULL, options);
 	float *out = palloc(sizeof(float) * n * nn_graph_output_shape(graph).count);
@@ -58,7 +61,7 @@ TryNetwork(const nn_graph *graph, const TrainOptions *options, int64 pictures)
 	TimestampTz begin;
 
 	/* The first time the weights are new memory. */
-	NetOutputs(net, 0, Min(n, (size_t) threads), out);
+	NetOutputs(net, 0, (size_t) threads, out);
 	begin = GetCurrentTimestamp();
 	NetOutputs(net, 0, n, out);
 	seconds = WorkerSecondsSince(begin);
@@ -87,9 +90,9 @@ TryProduct(void)
 }
 
 CostRates
-CostTryOut(const nn_graph *graph, const TrainOptions *options, int64 pictures)
+CostTryOut(const nn_graph *graph, const TrainOptions *options)
 {
-	return (CostRates){ .network = TryNetwork(graph, options, pictures), .products = TryProduct() };
+	return (CostRates){ .network = TryNetwork(graph, options), .products = TryProduct() };
 }
 
 /* Distances, their covariance, its factor and that one's inverse, and conditioning. */
@@ -134,7 +137,9 @@ HeadPart(const hash_method *method, const TrainOptions *options, hash_size size,
 	double steps = Steps(options, size.rows);
 	double step = HeadSeconds(options->value[OPTION_BATCH], size.bits, size.dim);
 
-	return Part(steps, products * (step + OwnSeconds(method, options, size) / Max(steps, 1)));
+	return (ForecastPart){ .total = steps,
+						   .guess = products * (step + OwnSeconds(method, options, size) / Max(steps, 1)),
+						   .weight = steps * EXPECTED_WEIGHT };
 }
 
 /* Parts of a network that learns, above frozen layers or whole. */
@@ -150,10 +155,11 @@ ForeseeNetwork(Forecast *f, bool trained, const hash_method *method, const Train
 	double shown = whole ? rates.shown : 0;
 	double step = options->value[OPTION_BATCH] * ((whole ? STEP_COST : STEP_COST_DENSE) * forward + shown) +
 				  SECONDS_A_WEIGHT * learned->weights;
+	bool alone = TrainOptionsHeadEpochs(options, trained) == 0;
 	/* Where the head's epochs are most of all, most passes are over features. */
-	int passes = trained ? 0 : hash_passes(method, options->method, (int) options->value[OPTION_EPOCHS], true);
+	int passes = alone ? hash_passes(method, options->method, (int) options->value[OPTION_EPOCHS], !trained) : 0;
 
-	if (!trained)
+	if (alone)
 		step += rates.products * OwnSeconds(method, options, size) / steps;
 	f->part[FORECAST_STEPS] = Part(steps, step);
 	f->part[FORECAST_PASSES] = Part(n * (passes + 1), forward + shown);
@@ -232,17 +238,14 @@ Duration(double seconds)
 static LayersCost
 Learned(const ModelBackbone *backbone, const hash_method *method, const TrainOptions *options)
 {
-	TrainLayers layers = (TrainLayers) options->value[OPTION_TRAIN_LAYERS];
 	MemoryContext context, caller;
-	LayersCost cost = { 0 };
+	LayersCost cost;
 
-	if (!method->needs_net || layers == TRAIN_HASH)
-		return cost;
 	/* The network itself goes as soon as it has told. */
 	context = AllocSetContextCreate(CurrentMemoryContext, "eddh cost", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(context);
-	cost = LayersEstimate(ModelReadBackbone(backbone, ModelBuiltinSeed), layers, (int) options->value[OPTION_THREADS],
-						  (int) options->value[OPTION_BATCH]);
+	cost = LayersEstimate(ModelReadBackbone(backbone, ModelBuiltinSeed), TrainOptionsLayers(options, method),
+						  (int) options->value[OPTION_THREADS], (int) options->value[OPTION_BATCH]);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return cost;
@@ -279,7 +282,8 @@ CostTell(const TrainCounts *counts, int bits, const ModelBackbone *backbone, con
 	rates.shown = (2e-9 * pixels + SECONDS_A_BYTE * (double) counts->file_bytes / (double) counts->pictures) /
 				  options->value[OPTION_THREADS];
 	CostForecast(&forecast, counts, bits, backbone, method, options, &learned, rates);
-	ereport(NOTICE, (errmsg("training on " INT64_FORMAT " pictures begins when this transaction commits", rows),
-					 errdetail("It takes about %s of memory, %s of temporary disk space and, roughly, %s.",
-							   Bytes(memory), Bytes(disk), Duration(ForecastLeft(&forecast)))));
+	ereport(NOTICE,
+			(errmsg("training on " INT64_FORMAT " pictures begins when this transaction commits", rows),
+			 errdetail("It takes about %s of memory, %s of temporary disk space and, roughly, %s.", Bytes(memory),
+					   Bytes(disk), Duration(ForecastLeft(&forecast) + SECONDS_A_LOADED * backbone->parameters))));
 }

@@ -30,8 +30,8 @@ typedef struct CostRates
 	double shown;             /* seconds to unpack a picture and hand it to the network, all threads together */
 } CostRates;
 
-/* In the worker: how fast this network and this machine are, before any of so many pictures is read; shown is 0. */
-extern CostRates CostTryOut(const nn_graph *graph, const TrainOptions *options, int64 pictures);
+/* In the worker: how fast this network and this machine are, before a picture is read; shown is 0. */
+extern CostRates CostTryOut(const nn_graph *graph, const TrainOptions *options);
 
 /* All parts of a training, each at what it should take. learned: of LayersEstimate. */
 extern void CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbone *backbone,

@@ -21,6 +21,9 @@
 /* Times what the network sees: a picture of more is not decoded more than once (option decode: auto). */
 #define MANY_PIXELS 16
 
+/* The fingerprint is of the files, and of the pixels of each so-many-th. */
+#define PIXELS_LOOKED_AT 16
+
 /* Pictures that are decoded together, each on a thread: so many, or what takes so much memory as files or decoded. */
 #define WAITING_MOST  64
 #define WAITING_BYTES ((size_t) 8 << 20)
@@ -78,8 +81,8 @@ Keep(ReadState *state, const uint8 *file, size_t len, const uint8 *rgb)
 	size_t picture_bytes = data->picture_bytes;
 	uint64 end;
 
-	/* Pixels of one picture tell of another decoder; of all it would take longer than reading them. */
-	if (data->rows == 0)
+	/* Pixels tell of another decoder, and it is enough to look at some. */
+	if (data->rows % PIXELS_LOOKED_AT == 0)
 		data->fingerprint = hash_bytes_extended(rgb, (int) picture_bytes, data->fingerprint);
 	data->fingerprint = hash_bytes_extended(file, (int) len, data->fingerprint);
 	/* A file exactly as long as what it unpacks to is kept unpacked, too: the length tells which it is. */
@@ -207,8 +210,7 @@ Told(void *arg, BlockNumber next, BlockNumber end)
 {
 	ReadState *state = arg;
 
-	if (state->told != NULL)
-		state->told(state->told_arg, state->data, state->seen, state->total);
+	state->told(state->told_arg, state->data, state->seen, state->total);
 }
 
 double
@@ -218,7 +220,7 @@ DataSetShowSeconds(const DataSet *data)
 }
 
 DataSet *
-DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 total, DataSetTold told, void *arg)
+DataSetRead(const image_prep *prep, TrainDecode decode, int threads, DataSetTold told, void *arg)
 {
 	const JobRow *job = WorkerJob();
 	MemoryContext old = MemoryContextSwitchTo(WorkerContext());
@@ -257,7 +259,7 @@ DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 total
 		get_typlenbyval(state->reader.extra_type, &state->label_length, &state->label_by_value);
 		WorkerEnd();
 	}
-	state->total = total > 0 ? total : ReaderCount(&state->reader);
+	state->total = ReaderCount(&state->reader);
 	WorkerPhase("read pictures", state->total);
 	ReaderRun(&state->reader);
 	MemoryContextSwitchTo(WorkerContext());

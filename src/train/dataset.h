@@ -26,12 +26,11 @@ typedef struct DataSet
 /*
  * Reads the job's table: every picture that can be decoded and, where there is a label column, has a label. Others are counted (pictures that cannot be decoded also
  * named) in the job. Pictures are kept in spools, as files or unpacked at the network's input size, as option decode says; threads decode them. Needs no transaction, and
- * leaves none. total: rows with a picture; 0: they are counted. told(arg, data so far, rows seen, total): now and then, outside of
- * transactions; may be NULL.
+ * leaves none. told(arg, data so far, rows seen, of so many): now and then, outside of
+ * transactions, but not for a view or a foreign table.
  */
 typedef void (*DataSetTold)(void *arg, const DataSet *data, int64 seen, int64 total);
-extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int threads, int64 total, DataSetTold told,
-							void *arg);
+extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int threads, DataSetTold told, void *arg);
 
 /* What decoding adds to a picture that is shown, on the average, all threads together. */
 extern double DataSetShowSeconds(const DataSet *data);

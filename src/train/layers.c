@@ -109,40 +109,50 @@ LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which)
 	layers->pretrained_nodes = CountNodes(backbone);
 }
 
+/* Bytes of a thread that shows so many pictures to a network. */
+static double
+Activations(const nn_graph *graph, int pictures, bool training)
+{
+	nn_plan *plan;
+	eddh_error err;
+	double bytes = sizeof(float) * (double) pictures * nn_graph_input_shape(graph).count;
+
+	EDDH_CHECK(nn_plan_create(graph, pictures, training, &plan, &err), &err, "cannot plan the training");
+	bytes += (double) nn_plan_arena_size(plan);
+	nn_plan_free(plan);
+	return bytes;
+}
+
 LayersCost
 LayersEstimate(const nn_graph *backbone, TrainLayers which, int threads, int batch)
 {
 	int shard = (batch + threads - 1) / threads;
-	nn_graph *suffix = NULL;
-	const nn_graph *learned;
-	nn_plan *plan;
-	double weights, activations;
+	nn_graph *prefix = NULL, *suffix = NULL;
+	const nn_graph *frozen = backbone, *learned = NULL;
 	LayersCost cost = { 0 };
-	eddh_code code;
-	eddh_error err;
 
-	if (which == TRAIN_HASH || (which == TRAIN_FC && CutLastGemms(backbone, NULL, &suffix) == NULL))
-		return cost;
-	learned = suffix != NULL ? suffix : backbone;
-	code = nn_plan_create(learned, shard, true, &plan, &err);
-	if (code != EDDH_OK)
+	if (which == TRAIN_ALL)
+		learned = backbone;
+	else if (which == TRAIN_FC && CutLastGemms(backbone, &prefix, &suffix) != NULL)
 	{
-		nn_graph_free(suffix);
-		EddhReport(&err, "cannot plan the training");
+		frozen = prefix;
+		learned = suffix;
+		cost.prefix = (double) nn_graph_input_shape(suffix).count;
 	}
-	cost.weights = (double) nn_graph_parameters(learned);
-	weights = sizeof(float) * cost.weights;
-	activations =
-		(double) nn_plan_arena_size(plan) + sizeof(float) * (double) shard * nn_graph_input_shape(learned).count;
-	nn_plan_free(plan);
-	/*
-	 * As they are learned, their velocities, and what was cut off the backbone; in the end, beside them, as they are stored, thrice: alone, joined, and as
-	 * a file.
-	 */
-	weights *= 5 + (suffix != NULL) + threads;
-	cost.memory = weights + threads * activations;
-	cost.prefix = suffix != NULL ? (double) nn_graph_input_shape(suffix).count : 0;
-	cost.macs = (double) nn_graph_macs(learned);
+	/* What computes features has a copy of the weights, too. */
+	cost.memory = sizeof(float) * (double) nn_graph_parameters(frozen) + threads * Activations(frozen, shard, false);
+	if (learned != NULL)
+	{
+		cost.weights = (double) nn_graph_parameters(learned);
+		cost.macs = (double) nn_graph_macs(learned);
+		/*
+		 * As they are learned, their velocities, and what was cut off the backbone; in the end, beside them, as they are stored, thrice: alone, joined, and
+		 * as a file.
+		 */
+		cost.memory += sizeof(float) * cost.weights * (5 + (suffix != NULL) + threads) +
+					   threads * Activations(learned, shard, true);
+	}
+	nn_graph_free(prefix);
 	nn_graph_free(suffix);
 	return cost;
 }

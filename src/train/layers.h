@@ -25,11 +25,11 @@ typedef struct Layers
 /* Lives as long as the job. fc of a backbone without fully connected layers at its end becomes hash, with a remark. */
 extern void LayersChoose(Layers *layers, const nn_graph *backbone, TrainLayers which);
 
-/* What learning these layers takes; all zero where only the hash layer learns. */
+/* What layers take, those that learn and those that are computed once; but for memory all zero where only the hash layer learns. */
 typedef struct LayersCost
 {
 	double
-		memory; /* bytes, besides the backbone: their weights, gradients and velocities, and what a mini-batch keeps for backward */
+		memory; /* bytes, besides the backbone: weights, gradients and velocities, and what pictures take that are shown at once */
 	double prefix;  /* floats that the frozen layers before them make of a picture */
 	double weights; /* of these layers */
 	double macs;    /* multiply-adds of a picture forward */

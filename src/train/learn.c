@@ -28,6 +28,9 @@
 /* What a method was expected to take counts like this share of it that was measured. */
 #define METHOD_WEIGHT 0.2
 
+/* Of what it was expected to take, its last phase takes at least so much. */
+#define METHOD_LEAST 0.1
+
 #define SPLIT_STREAM UINT64_C(0x73706c6974)
 
 /* A backbone that has learned before is only tuned (METHODS 1.9: rate x 0.1). */
@@ -51,6 +54,7 @@ typedef struct Training
 	CostRates rates;
 	LayersCost learned;
 	TimestampTz begin; /* of the part that runs */
+	const char *phase; /* of a method without a network */
 	double quality;
 } Training;
 
@@ -72,21 +76,21 @@ Prepare(Training *t)
 	ModelCheckNewName(job->model, t->options->value[OPTION_REPLACE] != 0);
 	t->graph = ModelReadBackbone(t->backbone, (uint64) t->options->value[OPTION_SEED]);
 	WorkerEnd();
-	t->learned = LayersEstimate(
-		t->graph, t->method->needs_net ? (TrainLayers) t->options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH,
-		(int) t->options->value[OPTION_THREADS], (int) t->options->value[OPTION_BATCH]);
+	t->learned = LayersEstimate(t->graph, TrainOptionsLayers(t->options, t->method),
+								(int) t->options->value[OPTION_THREADS], (int) t->options->value[OPTION_BATCH]);
 }
 
 /* ---- The estimate of the end ---- */
 
-/* As far as it is known beforehand, of so many pictures. */
+/* All parts, as far as they are known beforehand, of so many pictures that are learned from or held out. */
 static void
-Foresee(Training *t, size_t pictures)
+Foresee(Training *t, const DataSet *data, double pictures)
 {
 	TrainCounts counts = { .pictures = (int64) pictures, .labelled = (int64) pictures };
 
-	if (t->data != NULL && t->data->labels != NULL)
-		counts.classes = t->data->labels->classes;
+	if (data->dictionary != NULL)
+		counts.classes = LabelDictionaryCount(data->dictionary);
+	t->rates.shown = DataSetShowSeconds(data);
 	CostForecast(&t->forecast, &counts, t->job->bits, t->backbone, t->method, t->options, &t->learned, t->rates);
 }
 
@@ -108,18 +112,18 @@ TellPart(Training *t, ForecastName name, double done)
 	WorkerEta(ForecastLeft(&t->forecast));
 }
 
+/* Those that have a label, and can be decoded, are as many of all as of those seen so far. */
 static void
 TellReading(void *arg, const DataSet *data, int64 seen, int64 total)
 {
 	Training *t = arg;
-	const ForecastPart *reading = &t->forecast.part[FORECAST_READING];
+	ForecastPart reading = { .total = (double) total, .done = (double) seen, .seconds = WorkerSecondsSince(t->begin) };
 
-	if (reading->total == 0)
-	{
-		t->rates.shown = DataSetShowSeconds(data);
-		Foresee(t, (size_t) total);
-	}
-	TellPart(t, FORECAST_READING, (double) seen - reading->done);
+	if (seen == 0)
+		return;
+	Foresee(t, data, (double) total * data->rows / seen);
+	t->forecast.part[FORECAST_READING] = reading;
+	WorkerEta(ForecastLeft(&t->forecast));
 }
 
 static bool
@@ -288,6 +292,14 @@ Progress(void *arg, const char *phase, int done, int total)
 	}
 	WorkerPhase(phase, total);
 	WorkerProgress(done);
+	/* What came before was part of what was expected. */
+	if (t->phase == NULL || strcmp(t->phase, phase) != 0)
+	{
+		if (t->phase != NULL)
+			own->guess = Max(own->guess - WorkerSecondsSince(t->begin), own->guess * METHOD_LEAST);
+		t->phase = phase;
+		BeginPart(t);
+	}
 	own->done = (double) done / Max(total, 1);
 	own->seconds = WorkerSecondsSince(t->begin);
 	own->weight = METHOD_WEIGHT;
@@ -513,7 +525,7 @@ CreateNetwork(Training *t, const Layers *layers, const NetSource *source)
 	NetResume(net, Fingerprint(t), dim);
 	NetTell(net, &t->forecast, FORECAST_STEPS,
 			hash_passes(t->method, t->options->method, epochs, !t->backbone->trained));
-	/* The same layers, and now rehearsed. */
+	/* The same layers, which may have been rehearsed. */
 	t->forecast.part[FORECAST_FEATURES].guess = t->forecast.part[FORECAST_PASSES].guess;
 	WorkerEta(ForecastLeft(&t->forecast));
 	return net;
@@ -558,14 +570,13 @@ TrainRun(void)
 	Net *net = NULL;
 
 	Prepare(&t);
-	t.rates = CostTryOut(t.graph, t.options, t.job->total);
+	t.rates = CostTryOut(t.graph, t.options);
 	BeginPart(&t);
 	t.data = DataSetRead(&t.backbone->prep, (TrainDecode) t.options->value[OPTION_DECODE],
-						 (int) t.options->value[OPTION_THREADS], t.job->total, TellReading, &t);
+						 (int) t.options->value[OPTION_THREADS], TellReading, &t);
 	Split(&t);
 	dim = nn_graph_output_shape(t.graph).count;
-	LayersChoose(&layers, t.graph,
-				 t.method->needs_net ? (TrainLayers) t.options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH);
+	LayersChoose(&layers, t.graph, TrainOptionsLayers(t.options, t.method));
 	if (!t.method->needs_net && t.options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH)
 		WorkerRemark("method %s learns from features: only the hash layer is trained", t.method->name);
 	/* fc of a backbone without such layers is hash in all respects. */
@@ -573,8 +584,7 @@ TrainRun(void)
 		t.options->value[OPTION_TRAIN_LAYERS] = TRAIN_HASH;
 	if (layers.prefix != NULL && (t.options->value[OPTION_FLIP] != 0 || t.options->value[OPTION_CROP] != 0))
 		WorkerRemark("flip and crop change nothing: frozen layers see each picture once, as it is");
-	t.rates.shown = DataSetShowSeconds(t.data);
-	Foresee(&t, t.n_train + t.n_held);
+	Foresee(&t, t.data, (double) (t.n_train + t.n_held));
 	t.forecast.part[FORECAST_READING].total = 0;
 	source = pictures = (NetSource){ .data = t.data, .rows = t.rows };
 	if (layers.prefix != NULL)

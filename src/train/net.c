@@ -17,8 +17,8 @@
 /* Fewer mini-batches than this are rehearsed by parts of one: some that teach nothing would cost too much. */
 #define REHEARSE_WHOLE 50
 
-/* Memory's part in a mini-batch, however small: weights are read twice, their gradients written. */
-#define SECONDS_A_WEIGHT 1.5e-9
+/* A mini-batch takes so much of each weight, however small it is: weights are read twice, their gradients written. */
+#define SECONDS_TO_MOVE 1.5e-9
 
 /* One alone may be slow by chance. */
 #define REHEARSALS 3
@@ -213,16 +213,14 @@ CountHead(const Net *net, size_t done, double seconds)
 		net->forecast->part[FORECAST_AGAIN].guess = ForecastUnit(head) * net->again_cost;
 }
 
-/* Those that the method asks for, and one for the job's end. */
+/* Those that the method asks for, which go with epochs, and one for the job's end. Those of the hash layer alone cost next to nothing. */
 static void
 CountPasses(const Net *net)
 {
 	ForecastPart *passes = &net->forecast->part[FORECAST_PASSES];
-	double n = (double) net->n, left = Max(net->passes_total - net->passes_done, 0);
+	int epochs = net->head_epochs + net->epochs;
+	double n = (double) net->n, left = (double) net->passes_total * Min(net->epochs, epochs - net->epoch) / epochs;
 
-	/* Passes go with epochs, and those of the hash layer alone cost next to nothing. */
-	if (net->now == &net->head)
-		left *= (double) net->epochs / (net->epochs + net->head_epochs - net->epoch);
 	if (net->pass_seconds > 0)
 		passes->guess = net->pass_seconds / n;
 	passes->done = n * (net->passes_done - net->passes_cheap);
@@ -559,7 +557,7 @@ Rehearse(Net *net)
 	int n = net->steps_total < REHEARSE_WHOLE ? (whole + 3) / 4 : whole;
 	ForecastPart *steps = &net->forecast->part[FORECAST_STEPS], *passes = &net->forecast->part[FORECAST_PASSES];
 	float *out = MemoryContextAlloc(WorkerContext(), sizeof(float) * n * net->outputs);
-	double weights = SECONDS_A_WEIGHT * (double) nn_graph_parameters(NetGraph(net)), batch;
+	double weights = SECONDS_TO_MOVE * (double) nn_graph_parameters(NetGraph(net)), batch;
 	TimestampTz begin;
 	eddh_error err;
 
@@ -605,6 +603,7 @@ NetTell(Net *net, Forecast *forecast, ForecastName part, int passes)
 const hash_net *
 NetHash(Net *net)
 {
+	ReplayStart(net->replay);
 	if (net->forecast != NULL)
 		WorkerPhase("learn", (int64) (net->steps_total * net->all.batch));
 	TellProgress(net, 0);

@@ -49,7 +49,8 @@ extern void NetTell(Net *net, Forecast *forecast, ForecastName part, int passes)
 extern void NetBegin(Net *net, const NetSource *source, const float *features, double pass_seconds);
 
 extern void NetFree(Net *net);
-extern const hash_net *NetHash(Net *net); /* for the method; begins the phase that counts pictures shown */
+extern const hash_net *
+NetHash(Net *net); /* for the method; after NetTell, begins the phase that counts pictures shown */
 extern const nn_graph *NetGraph(const Net *net);
 extern size_t NetMemory(const Net *net);
 

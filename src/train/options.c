@@ -302,6 +302,12 @@ TrainOptionsHead(const TrainOptions *options, const hash_method *method)
 	return head;
 }
 
+TrainLayers
+TrainOptionsLayers(const TrainOptions *options, const hash_method *method)
+{
+	return method->needs_net ? (TrainLayers) options->value[OPTION_TRAIN_LAYERS] : TRAIN_HASH;
+}
+
 bool
 TrainOptionsLearnsAgain(const TrainOptions *options, const hash_method *method, bool backbone_trained)
 {

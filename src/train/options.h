@@ -87,6 +87,7 @@ extern int TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_tra
 extern TrainOptions *TrainOptionsHead(const TrainOptions *options, const hash_method *method);
 
 /* Whether the hash layer learns once more, on anchors, when the network (fc, all) has learned. */
+extern TrainLayers TrainOptionsLayers(const TrainOptions *options, const hash_method *method); /* that are wanted */
 extern bool TrainOptionsLearnsAgain(const TrainOptions *options, const hash_method *method, bool backbone_trained);
 
 /* Anchors before a hash layer that learns alone; 0: none. */

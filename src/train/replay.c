@@ -49,8 +49,15 @@ ReplayCreate(uint64 fingerprint, int n, const CheckpointPiece *weights)
 		if (weights[i].len > 0)
 			replay->weights[replay->n_weights++] = weights[i];
 	replay->last = &replay->first;
-	replay->saved = GetCurrentTimestamp();
+	ReplayStart(replay);
 	return replay;
+}
+
+void
+ReplayStart(Replay *replay)
+{
+	if (replay != NULL)
+		replay->saved = GetCurrentTimestamp();
 }
 
 /* ---- Reading ---- */
