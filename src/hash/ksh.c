@@ -449,7 +449,7 @@ seconds(const double *values, const hash_size *size)
 {
 	double n = fmin(size->rows, values[PARAM_ROWS]), d = size->dim;
 
-	return 2e-11 * d * d * (n + d) + 6.5e-8 * size->bits * n * d;
+	return 2e-11 * d * d * (n + d) + (4e-8 + 1.1e-14 * n * d) * size->bits * n * d;
 }
 
 const hash_method hash_ksh_method = {

@@ -240,7 +240,7 @@ seconds(const double *values, const hash_size *size)
 {
 	double n = size->rows, d = size->dim, k = size->bits;
 
-	return 2e-11 * d * d * (n + d) + values[PARAM_ITERATIONS] * n * k * (1e-11 * 2 * d + 1.4e-8 * k);
+	return 1e-11 * d * d * (n + d) + values[PARAM_ITERATIONS] * n * k * (1e-11 * 2 * d + 1.4e-8 * k);
 }
 
 const hash_method hash_sdh_method = {

@@ -31,17 +31,22 @@ CostPictureBytes(const ModelBackbone *backbone)
 #define STEP_COST       5.8
 #define STEP_COST_DENSE 3
 
-/* To change a weight, to store one, and to have one ready before a picture is read. */
+/* To change a weight; to have one ready before a picture is read; to have one ready for the last stage; to store one. */
 #define SECONDS_A_WEIGHT 1e-9
-#define SECONDS_A_STORED 1.15e-7
 #define SECONDS_A_LOADED 1e-7
+#define SECONDS_A_COPIED 3.5e-8
+#define SECONDS_A_STORED 9e-8
 
 /* Quality, and what else a training's end takes. */
 #define END_SECONDS 0.1
 
-/* A network is tried on so many pictures, but on no more than have so many multiply-adds. */
-#define TRIED_PICTURES 48
-#define TRIED_MACS     2.5e10
+/*
+ * A network is tried on pictures of so many multiply-adds, more if those are few pictures, for dense layers are slow with few; but on no more than the last number of
+ * pictures, of a small network.
+ */
+#define TRIED_MACS  2.5e10
+#define TRIED_LEAST 64
+#define TRIED_MOST  512
 
 /* What a method computes between mini-batches comes in rounds: the first tell little, and what was expected counts like this share of all. */
 #define EXPECTED_WEIGHT 0.1
@@ -53,7 +58,8 @@ static double
 TryNetwork(const nn_graph *graph, const TrainOptions *options)
 {
 	double macs = (double) Max(nn_graph_macs(graph), 1), threads = options->value[OPTION_THREADS];
-	size_t n = (size_t) Max(Min(ceil(TRIED_MACS / macs), TRIED_PICTURES), threads);
+	double most = Min(Max(TRIED_MACS / macs, Min(TRIED_LEAST, 2 * TRIED_MACS / macs)), TRIED_MOST);
+	size_t n = (size_t) Max(most, threads);
 	NetSource nothing = { .dim = nn_graph_input_shape(graph).count };
 	Net *net = NetCreate(graph, &nothing, n, INT_MAX, 0, NULL, options);
 	float *out = palloc(sizeof(float) * n * nn_graph_output_shape(graph).count);
@@ -189,7 +195,8 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 	if (anchors > 0)
 	{
 		inputs.dim = (int) anchors;
-		f->part[FORECAST_KERNEL] = Part(1, rates.products * KernelSeconds(n, features, anchors));
+		f->part[FORECAST_KERNEL] =
+			Part(1, rates.products * KernelSeconds(n, features, anchors) + SECONDS_A_COPIED * learned->weights);
 	}
 	f->part[FORECAST_READING] =
 		Part((double) counts->pictures,

@@ -1,8 +1,8 @@
 /*
  * forecast.h: when a job will end. Plain C, so that a unit test can play trainings through.
  *
- * A job is a row of parts, each of so many units. A unit that is to come takes what those that are done took; as long as none is, what it was guessed to take
- * (cost.c) or took in a rehearsal. What a method computes in between counts as its mini-batches' time.
+ * A job is a row of parts, each of so many units. A unit that is to come takes what those that are done took, on the average, and before any is, what it was guessed to
+ * take (cost.c) or took in a rehearsal; with a weight the guess goes on counting. What a method computes in between counts as its mini-batches' time.
  */
 #ifndef EDDH_TRAIN_FORECAST_H
 #define EDDH_TRAIN_FORECAST_H
