@@ -10,8 +10,8 @@
 #include "report.h"
 #include "train/bulk.h"
 #include "train/compare.h"
-#include "train/cost.h"
 #include "train/dataset.h"
+#include "train/estimate.h"
 #include "train/layers.h"
 #include "train/worker.h"
 #include "utils/memutils.h"
@@ -38,9 +38,7 @@ typedef struct Comparison
 	size_t database_first; /* where the database begins in that order */
 	ComparePair pair;      /* that is learned */
 	uint64 first_seed;     /* option seed: what seed 1 stands for */
-	CostRates rates;
-	Forecast forecast; /* FORECAST_METHOD: in seconds that pairs were expected to take */
-	TimestampTz begin;
+	Estimate estimate;     /* FORECAST_METHOD: in seconds that pairs were expected to take */
 	int done, total;
 	char phase[96];
 } Comparison;
@@ -69,7 +67,7 @@ ForeseeOne(const Comparison *c, const DataSet *data, const CompareTask *task, in
 	Forecast f;
 
 	CostForecast(&f, &counts, bits, c->backbone, task->method, PairOptions(task, pictures, several_labels), &nothing,
-				 c->rates);
+				 c->estimate.rates);
 	return f;
 }
 
@@ -105,42 +103,30 @@ Foresee(Comparison *c, const DataSet *data, size_t pictures)
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Forecast one;
 
-	c->rates.shown = DataSetShowSeconds(data);
+	c->estimate.rates.shown = DataSetShowSeconds(data);
 	one = ForeseeOne(c, data, &plan->tasks[0], plan->bits[0], pictures);
-	c->forecast = (Forecast){ .part = { [FORECAST_FROZEN] = one.part[FORECAST_FROZEN],
-										[FORECAST_METHOD] = AllPairs(
-											c, data, plan->train > 0 ? Min((size_t) plan->train, others) : others) } };
+	c->estimate.forecast =
+		(Forecast){ .part = { [FORECAST_FROZEN] = one.part[FORECAST_FROZEN],
+							  [FORECAST_METHOD] =
+								  AllPairs(c, data, plan->train > 0 ? Min((size_t) plan->train, others) : others) } };
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-}
-
-/* So much more of a part is done since c->begin. */
-static void
-Tell(Comparison *c, ForecastName part, double done)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	ForecastAdd(&c->forecast, part, done, (double) (now - c->begin) / USECS_PER_SEC);
-	c->begin = now;
-	WorkerEta(ForecastLeft(&c->forecast));
 }
 
 static void
 TellReading(void *arg, const DataSet *data, int64 seen, int64 total)
 {
 	Comparison *c = arg;
-	ForecastPart reading = { .total = (double) total, .done = (double) seen, .seconds = WorkerSecondsSince(c->begin) };
 
 	if (seen == 0)
 		return;
 	Foresee(c, data, (size_t) ((double) total * data->rows / seen));
-	c->forecast.part[FORECAST_READING] = reading;
-	WorkerEta(ForecastLeft(&c->forecast));
+	EstimateTellReading(&c->estimate, seen, total);
 }
 
-/* Outputs of a network for n inputs; the options give its threads. teller: whose features these are; NULL: of nobody. */
+/* Outputs of a network for n inputs; the options give its threads. teller: these are its features; NULL: tells nobody. */
 static float *
-Apply(const nn_graph *graph, const NetSource *source, size_t n, const TrainOptions *options, Comparison *teller)
+Apply(const nn_graph *graph, const NetSource *source, size_t n, const TrainOptions *options, Estimate *teller)
 {
 	size_t out = nn_graph_output_shape(graph).count;
 	float *u = TrainBulkAlloc(n, out, sizeof(float));
@@ -152,7 +138,7 @@ Apply(const nn_graph *graph, const NetSource *source, size_t n, const TrainOptio
 
 		NetOutputs(net, done, now, u + done * out);
 		if (teller != NULL)
-			Tell(teller, FORECAST_FROZEN, (double) now);
+			EstimateTell(teller, FORECAST_FROZEN, (double) now);
 		WorkerTick();
 	}
 	NetFree(net);
@@ -397,7 +383,7 @@ RunPair(Comparison *c, const CompareTask *task, int bits, int seed)
 	}
 	CompareSayShape(pair, c->n_database, codes);
 	eddh_bulk_free(&TrainBulk, codes);
-	Tell(c, FORECAST_METHOD, PairSeconds(c, c->data, task, bits, c->n_train));
+	EstimateTell(&c->estimate, FORECAST_METHOD, PairSeconds(c, c->data, task, bits, c->n_train));
 	c->done++;
 	WorkerProgress(c->done);
 	WorkerTick();
@@ -412,8 +398,8 @@ AllFeatures(Comparison *c, const nn_graph *graph, const uint32 *labelled, const 
 	float *features;
 
 	WorkerPhase("compute features", (int64) c->n);
-	c->begin = GetCurrentTimestamp();
-	features = Apply(graph, &pictures, c->n, options, c);
+	EstimateBegin(&c->estimate);
+	features = Apply(graph, &pictures, c->n, options, &c->estimate);
 	for (size_t i = 0; i < c->n * c->dim; i++)
 		if (!isfinite(features[i]))
 			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -441,8 +427,8 @@ CompareRun(void)
 	MemoryContextSwitchTo(WorkerContext());
 	c.dim = nn_graph_output_shape(graph).count;
 	options = TrainOptionsRead(c.plan->tasks[0].options, c.plan->tasks[0].method, true);
-	c.rates = CostTryOut(graph, options);
-	c.begin = GetCurrentTimestamp();
+	EstimateTryOut(&c.estimate, graph, options);
+	EstimateBegin(&c.estimate);
 	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, (int) options->value[OPTION_THREADS], TellReading, &c);
 	labelled = TrainBulkAlloc(c.data->rows, 1, sizeof(uint32));
 	for (size_t row = 0; row < c.data->rows; row++)
@@ -468,7 +454,7 @@ CompareRun(void)
 	{
 		Split(&c, c.first_seed + (uint64) seed - 1, features, labelled);
 		if (seed == 1)
-			c.forecast.part[FORECAST_METHOD] = AllPairs(&c, c.data, c.n_train);
+			c.estimate.forecast.part[FORECAST_METHOD] = AllPairs(&c, c.data, c.n_train);
 		if (seed == 1)
 			WorkerRemark("%zu pictures to learn from, %zu to search in, %zu asked for", c.n_train, c.n_database,
 						 c.n_queries);

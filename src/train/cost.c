@@ -3,14 +3,8 @@
 
 #include <math.h>
 
-#include "nn/gemm.h"
 #include "train/cost.h"
-#include "train/net.h"
-#include "train/worker.h"
 #include "utils/memutils.h"
-
-/* Multiply-adds a second and thread, for the estimate in the NOTICE; measured with cnn-s on one core of a small cloud machine. */
-#define MACS_A_SECOND 4e10
 
 /* To decode a byte of a photograph's JPEG; measured on the same machine. */
 #define SECONDS_A_BYTE 6e-8
@@ -23,9 +17,6 @@ CostPictureBytes(const ModelBackbone *backbone)
 {
 	return (int64) backbone->prep.size * backbone->prep.size * 3;
 }
-
-/* Multiply-adds of matrix products on one core of the machine whose seconds methods tell (hash_method.seconds). */
-#define PRODUCTS_A_SECOND 1e11
 
 /* Backward to forward: convolutions take more than twice as long, fully connected layers twice. */
 #define STEP_COST       5.8
@@ -40,66 +31,8 @@ CostPictureBytes(const ModelBackbone *backbone)
 /* Quality, and what else a training's end takes. */
 #define END_SECONDS 0.1
 
-/*
- * A network is tried on pictures of so many multiply-adds, more if those are few pictures, for dense layers are slow with few; but on no more than the last number of
- * pictures, of a small network.
- */
-#define TRIED_MACS  2.5e10
-#define TRIED_LEAST 64
-#define TRIED_MOST  512
-
 /* What a method computes between mini-batches comes in rounds: the first tell little, and what was expected counts like this share of all. */
 #define EXPECTED_WEIGHT 0.1
-
-/* Height and width of the product that is tried. */
-#define TRIED_PRODUCT 512
-
-static double
-TryNetwork(const nn_graph *graph, const TrainOptions *options)
-{
-	double macs = (double) Max(nn_graph_macs(graph), 1), threads = options->value[OPTION_THREADS];
-	double most = Min(Max(TRIED_MACS / macs, Min(TRIED_LEAST, 2 * TRIED_MACS / macs)), TRIED_MOST);
-	size_t n = (size_t) Max(most, threads);
-	NetSource nothing = { .dim = nn_graph_input_shape(graph).count };
-	Net *net = NetCreate(graph, &nothing, n, INT_MAX, 0, NULL, options);
-	float *out = palloc(sizeof(float) * n * nn_graph_output_shape(graph).count);
-	double seconds;
-	TimestampTz begin;
-
-	/* The first time the weights are new memory. */
-	NetOutputs(net, 0, (size_t) threads, out);
-	begin = GetCurrentTimestamp();
-	NetOutputs(net, 0, n, out);
-	seconds = WorkerSecondsSince(begin);
-	pfree(out);
-	NetFree(net);
-	return seconds * threads * MACS_A_SECOND / (macs * n);
-}
-
-static double
-TryProduct(void)
-{
-	const size_t n = TRIED_PRODUCT;
-	float *a = palloc0(sizeof(float) * n * n), *c = palloc(sizeof(float) * n * n);
-	double seconds = 0;
-
-	for (int i = 0; i < 2; i++)
-	{
-		TimestampTz begin = GetCurrentTimestamp();
-
-		nn_gemm(false, false, n, n, n, 1, a, n, a, n, 0, c, n);
-		seconds = WorkerSecondsSince(begin);
-	}
-	pfree(a);
-	pfree(c);
-	return seconds * PRODUCTS_A_SECOND / ((double) n * n * n);
-}
-
-CostRates
-CostTryOut(const nn_graph *graph, const TrainOptions *options)
-{
-	return (CostRates){ .network = TryNetwork(graph, options), .products = TryProduct() };
-}
 
 /* Distances, their covariance, its factor and that one's inverse, and conditioning. */
 static double
@@ -157,7 +90,7 @@ ForeseeNetwork(Forecast *f, bool trained, const hash_method *method, const Train
 	double n = size.rows, threads = options->value[OPTION_THREADS], steps = Steps(options, n);
 	/* Of the layers that learn, fc's are nothing but matrix products. */
 	double forward =
-		(whole ? rates.network / MACS_A_SECOND : rates.products / PRODUCTS_A_SECOND) * learned->macs / threads;
+		(whole ? rates.network / COST_NETWORK_MACS : rates.products / COST_PRODUCTS_MACS) * learned->macs / threads;
 	double shown = whole ? rates.shown : 0;
 	double step = options->value[OPTION_BATCH] * ((whole ? STEP_COST : STEP_COST_DENSE) * forward + shown) +
 				  SECONDS_A_WEIGHT * learned->weights;
@@ -181,7 +114,7 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 	bool again = network && TrainOptionsLearnsAgain(options, method, backbone->trained);
 	double n = (double) (counts->classes > 0 ? counts->labelled : counts->pictures);
 	double threads = options->value[OPTION_THREADS];
-	double mac = rates.network / (MACS_A_SECOND * threads);
+	double mac = rates.network / (COST_NETWORK_MACS * threads);
 	double features = backbone->features;
 	double anchors = again || !network ? Min(n, TrainOptionsAnchors(options, method)) : 0;
 	hash_size size = { .rows = n,

@@ -23,15 +23,19 @@ typedef struct TrainCounts
 /* Of a picture, as the network sees it. */
 extern int64 CostPictureBytes(const ModelBackbone *backbone);
 
-/* How fast it goes: 1, 1 is the machine that cost.c's figures are of. */
+/*
+ * Figures of time are of one machine, a core of which does so many multiply-adds a second: of a network (cnn-s, forward), and of matrix products, which is what
+ * hash_method.seconds means.
+ */
+#define COST_NETWORK_MACS  4e10
+#define COST_PRODUCTS_MACS 1e11
+
+/* How fast it goes: 1, 1 is that machine. */
 typedef struct CostRates
 {
 	double network, products; /* times as long as there: a network forward, and matrix products */
 	double shown;             /* seconds to unpack a picture and hand it to the network, all threads together */
 } CostRates;
-
-/* In the worker: how fast this network and this machine are, before a picture is read; shown is 0. */
-extern CostRates CostTryOut(const nn_graph *graph, const TrainOptions *options);
 
 /* All parts of a training, each at what it should take. learned: of LayersEstimate. */
 extern void CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbone *backbone,

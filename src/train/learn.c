@@ -11,8 +11,8 @@
 #include "model/model.h"
 #include "report.h"
 #include "train/bulk.h"
-#include "train/cost.h"
 #include "train/dataset.h"
+#include "train/estimate.h"
 #include "train/layers.h"
 #include "train/net.h"
 #include "train/options.h"
@@ -50,10 +50,8 @@ typedef struct Training
 	nn_graph *kernel;                  /* features to kernel values; NULL: the hash layer sees the features */
 	Spool *kernel_values;              /* of the layer of it that was computed last */
 	int epochs;                        /* of the stages that are over */
-	Forecast forecast;
-	CostRates rates;
+	Estimate estimate;
 	LayersCost learned;
-	TimestampTz begin; /* of the part that runs */
 	const char *phase; /* of a method without a network */
 	double quality;
 } Training;
@@ -90,26 +88,9 @@ Foresee(Training *t, const DataSet *data, double pictures)
 
 	if (data->dictionary != NULL)
 		counts.classes = LabelDictionaryCount(data->dictionary);
-	t->rates.shown = DataSetShowSeconds(data);
-	CostForecast(&t->forecast, &counts, t->job->bits, t->backbone, t->method, t->options, &t->learned, t->rates);
-}
-
-/* Begins a part's clock. */
-static void
-BeginPart(Training *t)
-{
-	t->begin = GetCurrentTimestamp();
-}
-
-/* So much more of a part is done since its clock began. */
-static void
-TellPart(Training *t, ForecastName name, double done)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	ForecastAdd(&t->forecast, name, done, (double) (now - t->begin) / USECS_PER_SEC);
-	t->begin = now;
-	WorkerEta(ForecastLeft(&t->forecast));
+	t->estimate.rates.shown = DataSetShowSeconds(data);
+	CostForecast(&t->estimate.forecast, &counts, t->job->bits, t->backbone, t->method, t->options, &t->learned,
+				 t->estimate.rates);
 }
 
 /* Those that have a label, and can be decoded, are as many of all as of those seen so far. */
@@ -117,13 +98,11 @@ static void
 TellReading(void *arg, const DataSet *data, int64 seen, int64 total)
 {
 	Training *t = arg;
-	ForecastPart reading = { .total = (double) total, .done = (double) seen, .seconds = WorkerSecondsSince(t->begin) };
 
 	if (seen == 0)
 		return;
 	Foresee(t, data, (double) total * data->rows / seen);
-	t->forecast.part[FORECAST_READING] = reading;
-	WorkerEta(ForecastLeft(&t->forecast));
+	EstimateTellReading(&t->estimate, seen, total);
 }
 
 static bool
@@ -214,7 +193,7 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 	MemoryContextSwitchTo(old);
 	WorkerPhase(phase, (int64) n);
 	if (part != FORECAST_KERNEL)
-		BeginPart(t);
+		EstimateBegin(&t->estimate);
 	for (size_t done = 0; done < n; done += piece)
 	{
 		size_t now = Min(piece, n - done);
@@ -227,7 +206,7 @@ ComputeOnce(Training *t, const nn_graph *graph, const NetSource *source, const c
 		SpoolWrite(*spool, out, now * dim * sizeof(float));
 		WorkerProgress((int64) (done + now));
 		if (part != FORECAST_KERNEL)
-			TellPart(t, part, (double) now);
+			EstimateTell(&t->estimate, part, (double) now);
 		WorkerTick();
 	}
 	pfree(out);
@@ -282,7 +261,7 @@ static void
 Progress(void *arg, const char *phase, int done, int total)
 {
 	Training *t = arg;
-	ForecastPart *own = &t->forecast.part[FORECAST_METHOD];
+	ForecastPart *own = &t->estimate.forecast.part[FORECAST_METHOD];
 
 	/* A network's progress is counted in pictures, by net.c. */
 	if (t->method->needs_net)
@@ -296,14 +275,14 @@ Progress(void *arg, const char *phase, int done, int total)
 	if (t->phase == NULL || strcmp(t->phase, phase) != 0)
 	{
 		if (t->phase != NULL)
-			own->guess = Max(own->guess - WorkerSecondsSince(t->begin), own->guess * METHOD_LEAST);
+			own->guess = Max(own->guess - WorkerSecondsSince(t->estimate.begin), own->guess * METHOD_LEAST);
 		t->phase = phase;
-		BeginPart(t);
+		EstimateBegin(&t->estimate);
 	}
 	own->done = (double) done / Max(total, 1);
-	own->seconds = WorkerSecondsSince(t->begin);
+	own->seconds = WorkerSecondsSince(t->estimate.begin);
 	own->weight = METHOD_WEIGHT;
-	WorkerEta(ForecastLeft(&t->forecast));
+	WorkerEta(ForecastLeft(&t->estimate.forecast));
 }
 
 /* ---- Quality ---- */
@@ -346,8 +325,8 @@ Measure(Training *t, Net *net)
 	/* Codes of a network that has learned are a last pass. */
 	for (int i = 0; i < FORECAST_END; i++)
 		if (i != FORECAST_PASSES || t->n_held == 0)
-			t->forecast.part[i].total = 0;
-	WorkerEta(ForecastLeft(&t->forecast));
+			t->estimate.forecast.part[i].total = 0;
+	WorkerEta(ForecastLeft(&t->estimate.forecast));
 	t->quality = NAN;
 	if (t->n_held == 0)
 		return;
@@ -455,7 +434,7 @@ RunMethod(Training *t, const hash_problem *problem, hash_head *head)
 {
 	eddh_error err;
 
-	BeginPart(t);
+	EstimateBegin(&t->estimate);
 	WORKER_CHECK(t->method->train(problem, head, &err), &err, NULL);
 	t->epochs += problem->epochs;
 }
@@ -473,10 +452,10 @@ LearnHashLayer(Training *t, NetSource source, const TrainOptions *options, Forec
 	Net *net = NULL;
 	eddh_error err;
 
-	BeginPart(t);
+	EstimateBegin(&t->estimate);
 	t->kernel = LayersKernel(t->method, options, t->n_train, &source, ComputeKernel, t);
 	if (t->kernel != NULL)
-		TellPart(t, FORECAST_KERNEL, 1);
+		EstimateTell(&t->estimate, FORECAST_KERNEL, 1);
 	problem.inputs = source.features;
 	problem.input_dim = (int) source.dim;
 	if (t->method->needs_net)
@@ -486,7 +465,7 @@ LearnHashLayer(Training *t, NetSource source, const TrainOptions *options, Forec
 		nn_graph_free(layer);
 		if (part == FORECAST_HEAD)
 			NetResume(net, Fingerprint(t), problem.dim);
-		NetTell(net, &t->forecast, part, 0);
+		NetTell(net, &t->estimate.forecast, part, 0);
 		problem.net = NetHash(net);
 	}
 	RunMethod(t, &problem, &head);
@@ -523,11 +502,11 @@ CreateNetwork(Training *t, const Layers *layers, const NetSource *source)
 		nn_graph_free(learner);
 	}
 	NetResume(net, Fingerprint(t), dim);
-	NetTell(net, &t->forecast, FORECAST_STEPS,
+	NetTell(net, &t->estimate.forecast, FORECAST_STEPS,
 			hash_passes(t->method, t->options->method, epochs, !t->backbone->trained));
 	/* The same layers, which may have been rehearsed. */
-	t->forecast.part[FORECAST_FEATURES].guess = t->forecast.part[FORECAST_PASSES].guess;
-	WorkerEta(ForecastLeft(&t->forecast));
+	t->estimate.forecast.part[FORECAST_FEATURES].guess = t->estimate.forecast.part[FORECAST_PASSES].guess;
+	WorkerEta(ForecastLeft(&t->estimate.forecast));
 	return net;
 }
 
@@ -540,7 +519,7 @@ LearnNetwork(Training *t, Net *net, const NetSource *source, const float *featur
 	hash_head head = { 0 };
 
 	NetBegin(net, source, features,
-			 features != NULL ? ForecastUnit(&t->forecast.part[FORECAST_FEATURES]) * t->n_train : 0);
+			 features != NULL ? ForecastUnit(&t->estimate.forecast.part[FORECAST_FEATURES]) * t->n_train : 0);
 	problem.net = NetHash(net);
 	RunMethod(t, &problem, &head);
 }
@@ -570,8 +549,8 @@ TrainRun(void)
 	Net *net = NULL;
 
 	Prepare(&t);
-	t.rates = CostTryOut(t.graph, t.options);
-	BeginPart(&t);
+	EstimateTryOut(&t.estimate, t.graph, t.options);
+	EstimateBegin(&t.estimate);
 	t.data = DataSetRead(&t.backbone->prep, (TrainDecode) t.options->value[OPTION_DECODE],
 						 (int) t.options->value[OPTION_THREADS], TellReading, &t);
 	Split(&t);
@@ -585,7 +564,7 @@ TrainRun(void)
 	if (layers.prefix != NULL && (t.options->value[OPTION_FLIP] != 0 || t.options->value[OPTION_CROP] != 0))
 		WorkerRemark("flip and crop change nothing: frozen layers see each picture once, as it is");
 	Foresee(&t, t.data, (double) (t.n_train + t.n_held));
-	t.forecast.part[FORECAST_READING].total = 0;
+	t.estimate.forecast.part[FORECAST_READING].total = 0;
 	source = pictures = (NetSource){ .data = t.data, .rows = t.rows };
 	if (layers.prefix != NULL)
 		source = (NetSource){ .dim = nn_graph_output_shape(layers.prefix).count };

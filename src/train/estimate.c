@@ -1,0 +1,87 @@
+/* estimate.c: a worker tells when its job will end. */
+#include "postgres.h"
+
+#include "nn/gemm.h"
+#include "train/estimate.h"
+#include "train/net.h"
+#include "train/worker.h"
+
+/*
+ * A network is tried on pictures of so many multiply-adds, more if those are few pictures, for dense layers are slow with few; but on no more than the last number of
+ * pictures, of a small network.
+ */
+#define TRIED_MACS  2.5e10
+#define TRIED_LEAST 64
+#define TRIED_MOST  512
+
+/* Height and width of the product that is tried. */
+#define TRIED_PRODUCT 512
+
+static double
+TryNetwork(const nn_graph *graph, const TrainOptions *options)
+{
+	double macs = (double) Max(nn_graph_macs(graph), 1), threads = options->value[OPTION_THREADS];
+	double most = Min(Max(TRIED_MACS / macs, Min(TRIED_LEAST, 2 * TRIED_MACS / macs)), TRIED_MOST);
+	size_t n = (size_t) Max(most, threads);
+	NetSource nothing = { .dim = nn_graph_input_shape(graph).count };
+	Net *net = NetCreate(graph, &nothing, n, INT_MAX, 0, NULL, options);
+	float *out = palloc(sizeof(float) * n * nn_graph_output_shape(graph).count);
+	double seconds;
+	TimestampTz begin;
+
+	/* The first time the weights are new memory. */
+	NetOutputs(net, 0, (size_t) threads, out);
+	begin = GetCurrentTimestamp();
+	NetOutputs(net, 0, n, out);
+	seconds = WorkerSecondsSince(begin);
+	pfree(out);
+	NetFree(net);
+	return seconds * threads * COST_NETWORK_MACS / (macs * n);
+}
+
+static double
+TryProduct(void)
+{
+	const size_t n = TRIED_PRODUCT;
+	float *a = palloc0(sizeof(float) * n * n), *c = palloc(sizeof(float) * n * n);
+	double seconds = 0;
+
+	for (int i = 0; i < 2; i++)
+	{
+		TimestampTz begin = GetCurrentTimestamp();
+
+		nn_gemm(false, false, n, n, n, 1, a, n, a, n, 0, c, n);
+		seconds = WorkerSecondsSince(begin);
+	}
+	pfree(a);
+	pfree(c);
+	return seconds * COST_PRODUCTS_MACS / ((double) n * n * n);
+}
+
+void
+EstimateTryOut(Estimate *e, const nn_graph *graph, const TrainOptions *options)
+{
+	e->rates = (CostRates){ .network = TryNetwork(graph, options), .products = TryProduct() };
+}
+
+void
+EstimateBegin(Estimate *e)
+{
+	e->begin = GetCurrentTimestamp();
+}
+
+void
+EstimateTell(Estimate *e, ForecastName part, double done)
+{
+	ForecastAdd(&e->forecast, part, done, WorkerSecondsSince(e->begin));
+	EstimateBegin(e);
+	WorkerEta(ForecastLeft(&e->forecast));
+}
+
+void
+EstimateTellReading(Estimate *e, int64 seen, int64 total)
+{
+	e->forecast.part[FORECAST_READING] =
+		(ForecastPart){ .total = (double) total, .done = (double) seen, .seconds = WorkerSecondsSince(e->begin) };
+	WorkerEta(ForecastLeft(&e->forecast));
+}
