@@ -156,11 +156,12 @@ extern bool JobLockCatalog(void);
  * that calls itself queued or running, and whose lock is free, has lost its worker, whatever killed it.
  *
  * The lock is of the advisory kind with a class that no SQL function can name. pg_advisory_unlock_all in user code that the worker runs would
- * release it, so the worker takes it again after user code (standard locks are no way out: an abort releases those of the session too).
+ * release the session's, so while such code runs the transaction holds it, too, and afterwards the session takes it again (standard locks are no
+ * way out: an abort releases those of the session too).
  */
-extern bool JobLockForSession(int64 id); /* false if another has it, or after `tries` */
-extern void JobUnlockForSession(int64 id);
-extern bool JobLockHeld(int64 id); /* by a worker, now; needs a transaction */
+extern bool JobLockForSession(int64 id);     /* false if another has it, or after `tries` */
+extern void JobLockForTransaction(int64 id); /* by who has it for the session */
+extern bool JobLockHeld(int64 id);           /* by a worker, now; needs a transaction */
 
 /* Waits until no worker has it. False after timeout milliseconds (-1: no limit). Deadlocks and interrupts are noticed. */
 extern bool JobLockWait(int64 id, int64 timeout);

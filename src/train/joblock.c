@@ -39,8 +39,8 @@ JobLockForSession(int64 id)
 		{
 			case LOCKACQUIRE_NOT_AVAIL:
 				break;
+			/* Once more than before: by whom it is held nobody tells, and it counts. */
 			case LOCKACQUIRE_ALREADY_HELD:
-				LockRelease(&tag, ExclusiveLock, true); /* it counts */
 				return true;
 			default:
 				life_held = id;
@@ -53,12 +53,11 @@ JobLockForSession(int64 id)
 }
 
 void
-JobUnlockForSession(int64 id)
+JobLockForTransaction(int64 id)
 {
 	LOCKTAG tag = Tag(id, LIFE_CLASS);
 
-	LockRelease(&tag, ExclusiveLock, true);
-	life_held = 0;
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
 bool

@@ -72,6 +72,7 @@ void
 WorkerBegin(void)
 {
 	Start();
+	JobLockForTransaction(job->id);
 	IdentityBegin(&identity, job->owner);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (SPI_connect() != SPI_OK_CONNECT)
