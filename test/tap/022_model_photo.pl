@@ -40,6 +40,20 @@ like(failure(), qr/does not hold the weights of backbone "photo"/, 'an empty fil
 move("$file.away", $file) or die $!;
 is($node->safe_psql('postgres', $features), '512', 'and the whole one works');
 
+# It ends in a linear layer, which is what fc trains.
+my @sha;
+$node->safe_psql('postgres', slurp_file("$ENV{TESTDIR}/sql_tests/include/helpers.sql"));
+$node->safe_psql('postgres', 'CREATE TABLE picture AS SELECT i % 4 AS label, picture(i % 4, i) AS image FROM generate_series(1, 48) AS i');
+for my $layers ('hash', 'fc')
+{
+	my $job = $node->safe_psql('postgres', qq{SELECT eddh_train('$layers', 'picture', 'image', 'label', 16, backbone => 'photo', options => '{"train_layers": "$layers", "epochs": 4, "head_epochs": 4, "threads": 1}')});
+
+	is($node->safe_psql('postgres', "SELECT eddh_wait($job)"), 'done', "$layers: done");
+	is($node->safe_psql('postgres', "SELECT coalesce(remarks, '') ~ 'fully connected' FROM eddh_jobs WHERE job = $job"), 'f', "$layers: nothing to remark");
+	push @sha, $node->safe_psql('postgres', "SELECT sha256(eddh_export_model('$layers'))");
+}
+isnt($sha[0], $sha[1], 'and another model comes of it');
+
 # From now on it is in the cache.
 move($file, "$file.away") or die $!;
 is($node->safe_psql('postgres', $features), '512', 'a mapped network needs its file no more');
