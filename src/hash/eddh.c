@@ -506,18 +506,27 @@ train(const hash_problem *problem, hash_head *linear, eddh_error *err)
 	return code;
 }
 
+/* Of the similarity matrix, for estimates. */
+static double
+columns_of(const double *values, double rows, int dim)
+{
+	double sample = values[PARAM_SAMPLE];
+
+	if (sample == SAMPLE_AUTOMATIC)
+		sample = (double) hash_similarity_default_sample((size_t) rows, dim);
+	return sample > 0 ? fmin(sample, rows) : rows;
+}
+
 /* M for each class twice, since dissimilar pairs are summed up beside it where rows have several labels; the network's F and B; then what a variant has. */
 static double
 bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bool untrained)
 {
 	hash_eddh_variant variant = (hash_eddh_variant) values[PARAM_VARIANT];
 	bool h1 = variant == HASH_EDDH_H1 || (variant == HASH_EDDH_AUTO && rows <= PAPER_ROWS);
-	double columns = values[PARAM_SAMPLE] == SAMPLE_AUTOMATIC ? hash_similarity_default_sample((size_t) rows, dim)
-															  : values[PARAM_SAMPLE];
-	double bytes;
+	double columns = columns_of(values, rows, dim);
+	double bytes =
+		rows * (16.0 * classes + 32) + columns * dim * sizeof(float) + (h1 ? fmin(KEEP_BYTES, rows * columns) : 0);
 
-	columns = columns > 0 ? fmin(columns, rows) : rows;
-	bytes = rows * (16.0 * classes + 32) + columns * dim * sizeof(float) + (h1 ? fmin(KEEP_BYTES, rows * columns) : 0);
 	/* A new sample is drawn while the last is still there. */
 	if (h1 && columns < rows)
 		bytes *= 2;
@@ -533,12 +542,8 @@ bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bo
 static double
 seconds(const double *values, const hash_size *size)
 {
-	double n = size->rows, k = size->bits, sample = values[PARAM_SAMPLE];
-	double columns =
-		sample == SAMPLE_AUTOMATIC ? (double) hash_similarity_default_sample((size_t) n, size->dim) : sample;
+	double n = size->rows, k = size->bits, columns = columns_of(values, n, size->dim);
 
-	if (columns == 0 || columns > n)
-		columns = n;
 	return rounds(values, size->epochs, size->untrained) * n * (columns * (6e-9 + 5e-11 * k) + 1.6e-9 * k * k);
 }
 

@@ -21,7 +21,7 @@
 #define PIECE        512
 
 /* What pairs are expected to take counts like this share of them that was measured: one method says little of another. */
-#define EXPECTED_WEIGHT 0.5
+#define PAIRS_WEIGHT 0.5
 
 typedef struct Comparison
 {
@@ -90,7 +90,7 @@ AllPairs(const Comparison *c, const DataSet *data, size_t n_train)
 	for (int t = 0; t < plan->n_tasks; t++)
 		for (int b = 0; b < plan->n_bits; b++)
 			seconds += plan->seeds * PairSeconds(c, data, &plan->tasks[t], plan->bits[b], n_train);
-	return (ForecastPart){ .total = seconds, .guess = 1, .weight = seconds * EXPECTED_WEIGHT };
+	return (ForecastPart){ .total = seconds, .guess = 1, .weight = seconds * PAIRS_WEIGHT };
 }
 
 /* Features of so many pictures, and all pairs. Options and what else that takes go away. */
@@ -454,10 +454,11 @@ CompareRun(void)
 	{
 		Split(&c, c.first_seed + (uint64) seed - 1, features, labelled);
 		if (seed == 1)
+		{
 			c.estimate.forecast.part[FORECAST_METHOD] = AllPairs(&c, c.data, c.n_train);
-		if (seed == 1)
 			WorkerRemark("%zu pictures to learn from, %zu to search in, %zu asked for", c.n_train, c.n_database,
 						 c.n_queries);
+		}
 		for (int t = 0; t < c.plan->n_tasks; t++)
 			for (int b = 0; b < c.plan->n_bits; b++)
 			{

@@ -12,12 +12,6 @@
 /* Arrays that are shorter have no file of their own (bulk.c), as far as this estimate goes. */
 #define SMALL_ARRAYS 4e6
 
-int64
-CostPictureBytes(const ModelBackbone *backbone)
-{
-	return (int64) backbone->prep.size * backbone->prep.size * 3;
-}
-
 /* Backward to forward: convolutions take more than twice as long, fully connected layers twice. */
 #define STEP_COST       5.8
 #define STEP_COST_DENSE 3
@@ -33,6 +27,15 @@ CostPictureBytes(const ModelBackbone *backbone)
 
 /* What a method computes between mini-batches comes in rounds: the first tell little, and what was expected counts like this share of all. */
 #define EXPECTED_WEIGHT 0.1
+
+/* And of a method without a network. */
+#define METHOD_WEIGHT 0.2
+
+int64
+CostPictureBytes(const ModelBackbone *backbone)
+{
+	return (int64) backbone->prep.size * backbone->prep.size * 3;
+}
 
 /* Distances, their covariance, its factor and that one's inverse, and conditioning. */
 static double
@@ -150,7 +153,9 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 	else if (!network && method->needs_net)
 		f->part[FORECAST_HEAD] = HeadPart(method, options, inputs, rates.products);
 	else if (!network)
-		f->part[FORECAST_METHOD] = Part(1, rates.products * OwnSeconds(method, options, inputs));
+		f->part[FORECAST_METHOD] = (ForecastPart){ .total = 1,
+												   .guess = rates.products * OwnSeconds(method, options, inputs),
+												   .weight = METHOD_WEIGHT };
 	f->part[FORECAST_END] =
 		Part(1, END_SECONDS + SECONDS_A_STORED * (learned->weights + anchors * features + inputs.dim * bits));
 }
@@ -195,9 +200,10 @@ void
 CostTell(const TrainCounts *counts, int bits, const ModelBackbone *backbone, const hash_method *method,
 		 const TrainOptions *options)
 {
-	bool untrained = method->needs_net && options->value[OPTION_TRAIN_LAYERS] == TRAIN_ALL && !backbone->trained;
+	TrainLayers layers = TrainOptionsLayers(options, method);
+	bool untrained = layers == TRAIN_ALL && !backbone->trained;
 	bool again = method->needs_net && TrainOptionsLearnsAgain(options, method, backbone->trained);
-	bool alone = !method->needs_net || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH || again;
+	bool alone = layers == TRAIN_HASH || again;
 	LayersCost learned = Learned(backbone, method, options);
 	CostRates rates = { 1, 1 };
 	Forecast forecast;

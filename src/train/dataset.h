@@ -25,9 +25,8 @@ typedef struct DataSet
 
 /*
  * Reads the job's table: every picture that can be decoded and, where there is a label column, has a label. Others are counted (pictures that cannot be decoded also
- * named) in the job. Pictures are kept in spools, as files or unpacked at the network's input size, as option decode says; threads decode them. Needs no transaction, and
- * leaves none. told(arg, data so far, rows seen, of so many): now and then, outside of
- * transactions, but not for a view or a foreign table.
+ * named) in the job. Pictures are kept in spools, as files or unpacked at the network's input size, as option decode says; threads decode them. Needs no
+ * transaction, and leaves none. told(arg, data so far, rows seen, of so many): now and then, outside of transactions, but not for a view or a foreign table.
  */
 typedef void (*DataSetTold)(void *arg, const DataSet *data, int64 seen, int64 total);
 extern DataSet *DataSetRead(const image_prep *prep, TrainDecode decode, int threads, DataSetTold told, void *arg);

@@ -25,10 +25,7 @@
 
 #define PIECE 128 /* pictures computed at a time, where nothing is learned from them */
 
-/* What a method was expected to take counts like this share of it that was measured. */
-#define METHOD_WEIGHT 0.2
-
-/* Of what it was expected to take, its last phase takes at least so much. */
+/* Of what a method without a network was expected to take, its last phase takes at least so much. */
 #define METHOD_LEAST 0.1
 
 #define SPLIT_STREAM UINT64_C(0x73706c6974)
@@ -281,7 +278,6 @@ Progress(void *arg, const char *phase, int done, int total)
 	}
 	own->done = (double) done / Max(total, 1);
 	own->seconds = WorkerSecondsSince(t->estimate.begin);
-	own->weight = METHOD_WEIGHT;
 	WorkerEta(ForecastLeft(&t->estimate.forecast));
 }
 
@@ -429,6 +425,13 @@ Problem(Training *t, const float *features, size_t dim, int epochs)
 						   .arg = t };
 }
 
+/* Passes over the data of all stages up to the network's. */
+static int
+NetworkEpochs(const Training *t)
+{
+	return TrainOptionsHeadEpochs(t->options, t->backbone->trained) + (int) t->options->value[OPTION_EPOCHS];
+}
+
 static void
 RunMethod(Training *t, const hash_problem *problem, hash_head *head)
 {
@@ -486,8 +489,6 @@ static Net *
 CreateNetwork(Training *t, const Layers *layers, const NetSource *source)
 {
 	size_t dim = nn_graph_output_shape(t->graph).count;
-	int head_epochs = TrainOptionsHeadEpochs(t->options, t->backbone->trained);
-	int epochs = head_epochs + (int) t->options->value[OPTION_EPOCHS];
 	nn_graph *learner = LayersLearner(layers, dim, t->job->bits, (uint64) t->options->value[OPTION_SEED]);
 	Net *net;
 
@@ -495,7 +496,7 @@ CreateNetwork(Training *t, const Layers *layers, const NetSource *source)
 	net = NetCreate(learner, source, t->n_train, layers->pretrained_nodes,
 					t->backbone->trained ? PRETRAINED_FACTOR : 1.0, layers->features, t->options);
 	nn_graph_free(learner);
-	if (head_epochs > 0)
+	if (TrainOptionsHeadEpochs(t->options, t->backbone->trained) > 0)
 	{
 		learner = LayersHead(dim, t->job->bits, (uint64) t->options->value[OPTION_SEED]);
 		NetHeadFirst(net, learner, TrainOptionsHead(t->options, t->method));
@@ -503,7 +504,7 @@ CreateNetwork(Training *t, const Layers *layers, const NetSource *source)
 	}
 	NetResume(net, Fingerprint(t), dim);
 	NetTell(net, &t->estimate.forecast, FORECAST_STEPS,
-			hash_passes(t->method, t->options->method, epochs, !t->backbone->trained));
+			hash_passes(t->method, t->options->method, NetworkEpochs(t), !t->backbone->trained));
 	/* The same layers, which may have been rehearsed. */
 	t->estimate.forecast.part[FORECAST_FEATURES].guess = t->estimate.forecast.part[FORECAST_PASSES].guess;
 	WorkerEta(ForecastLeft(&t->estimate.forecast));
@@ -514,8 +515,7 @@ CreateNetwork(Training *t, const Layers *layers, const NetSource *source)
 static void
 LearnNetwork(Training *t, Net *net, const NetSource *source, const float *features)
 {
-	int epochs = TrainOptionsHeadEpochs(t->options, t->backbone->trained) + (int) t->options->value[OPTION_EPOCHS];
-	hash_problem problem = Problem(t, features, nn_graph_output_shape(t->graph).count, epochs);
+	hash_problem problem = Problem(t, features, nn_graph_output_shape(t->graph).count, NetworkEpochs(t));
 	hash_head head = { 0 };
 
 	NetBegin(net, source, features,

@@ -86,8 +86,10 @@ extern int TrainOptionsHeadEpochs(const TrainOptions *options, bool backbone_tra
 /* Those of a hash layer that learns alone before a network does, or on what that has made of the pictures; valid while `options` is. */
 extern TrainOptions *TrainOptionsHead(const TrainOptions *options, const hash_method *method);
 
+/* Layers that learn: of a method without a network never more than the hash layer, whatever train_layers says. */
+extern TrainLayers TrainOptionsLayers(const TrainOptions *options, const hash_method *method);
+
 /* Whether the hash layer learns once more, on anchors, when the network (fc, all) has learned. */
-extern TrainLayers TrainOptionsLayers(const TrainOptions *options, const hash_method *method); /* that are wanted */
 extern bool TrainOptionsLearnsAgain(const TrainOptions *options, const hash_method *method, bool backbone_trained);
 
 /* Anchors before a hash layer that learns alone; 0: none. */

@@ -49,7 +49,6 @@ ReplayCreate(uint64 fingerprint, int n, const CheckpointPiece *weights)
 		if (weights[i].len > 0)
 			replay->weights[replay->n_weights++] = weights[i];
 	replay->last = &replay->first;
-	ReplayStart(replay);
 	return replay;
 }
 

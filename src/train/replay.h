@@ -40,7 +40,7 @@ extern Replay *ReplayCreate(uint64 fingerprint, int n, const CheckpointPiece *we
 /* Fills weights and *state from the job's checkpoint; false, and nothing changed, if there is none that fits. Ends the job on errors. */
 extern bool ReplayLoad(Replay *replay, ReplayState *state);
 
-/* From now on time counts until the next checkpoint, as it did from ReplayCreate on. NULL: nothing. */
+/* The network begins to work: from now on time counts until the next checkpoint. To be called before ReplayTick. NULL: nothing. */
 extern void ReplayStart(Replay *replay);
 
 /* *given: the call has a recorded answer, which is now in `answer` (len bytes; for an epoch its mean loss). Else the network has to work. */

@@ -187,7 +187,7 @@ CheckCounts(Oid relation, const TrainCounts *counts, bool has_labels, const hash
 static void
 CheckMethod(const hash_method *method, const TrainOptions *options, const ModelBackbone *backbone, int bits)
 {
-	bool untrained = method->needs_net && !backbone->trained && options->value[OPTION_TRAIN_LAYERS] != TRAIN_HASH;
+	bool untrained = !backbone->trained && TrainOptionsLayers(options, method) != TRAIN_HASH;
 	eddh_error err;
 
 	if (method->check != NULL)
@@ -296,7 +296,7 @@ eddh_train(PG_FUNCTION_ARGS)
 		ereport(WARNING, (errmsg("model \"%s\" will be replaced when the job is done", model),
 						  errdetail("Until then the old one serves. Codes stored with it do not fit the new one."),
 						  errhint("Encode them again: eddh_encode_table with options '{\"all\": true}'.")));
-	if (!backbone->trained && (!method->needs_net || options->value[OPTION_TRAIN_LAYERS] == TRAIN_HASH))
+	if (!backbone->trained && TrainOptionsLayers(options, method) == TRAIN_HASH)
 		ereport(WARNING,
 				(errmsg("backbone \"%s\" is untrained, and stays so", backbone->name),
 				 errdetail("Codes will come from features that random weights make."),
