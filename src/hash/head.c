@@ -35,21 +35,18 @@ hash_head_clear(hash_head *head)
 	memset(head, 0, sizeof *head);
 }
 
-/* *graph = *graph followed by next; both are used up. */
+/* next is used up. */
 static eddh_code
-append(nn_graph **graph, nn_graph *next, eddh_error *err)
+append(nn_graph *graph, nn_graph *next, eddh_error *err)
 {
-	nn_graph *joined = NULL;
-	eddh_code code = nn_graph_join(*graph, next, &joined, err);
+	eddh_code code = nn_graph_append(graph, next, err);
 
-	nn_graph_free(*graph);
 	nn_graph_free(next);
-	*graph = code == EDDH_OK ? joined : NULL;
 	return code;
 }
 
 static eddh_code
-append_function(nn_graph **graph, size_t inputs, const char *op, eddh_error *err)
+append_function(nn_graph *graph, size_t inputs, const char *op, eddh_error *err)
 {
 	nn_graph *next;
 	eddh_code code = nn_graph_function(inputs, op, &next, err);
@@ -59,7 +56,7 @@ append_function(nn_graph **graph, size_t inputs, const char *op, eddh_error *err
 
 /* The unit's code is a column of the layer after the softmax. */
 static eddh_code
-append_codes(nn_graph **graph, const hash_head *head, eddh_error *err)
+append_codes(nn_graph *graph, const hash_head *head, eddh_error *err)
 {
 	size_t units = head->units, bits = head->bits;
 	float *w = hash_alloc(bits, units, sizeof *w), *b = hash_alloc(bits, 1, sizeof *b);
@@ -115,11 +112,11 @@ hash_head_graph(const hash_head *head, nn_graph **out, eddh_error *err)
 	eddh_code code = first_layer(head, &graph, err);
 
 	if (code == EDDH_OK && head->sine)
-		code = append_function(&graph, head->units, "Sin", err);
+		code = append_function(graph, head->units, "Sin", err);
 	if (code == EDDH_OK && head->codes != NULL)
-		code = append_function(&graph, head->units, "Softmax", err);
+		code = append_function(graph, head->units, "Softmax", err);
 	if (code == EDDH_OK && head->codes != NULL)
-		code = append_codes(&graph, head, err);
+		code = append_codes(graph, head, err);
 	if (code != EDDH_OK)
 	{
 		nn_graph_free(graph);

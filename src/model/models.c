@@ -170,25 +170,25 @@ ForgetWeights(Relation relation, const ModelInfo *model)
 static const nn_graph *
 StoredGraph(const ModelNew *model, const char **cut)
 {
-	ModelGraphHolder *holder = ModelHoldGraph();
-	const nn_graph *head = model->head;
+	nn_graph *graph = model->head;
 	eddh_error err;
 
 	*cut = model->cut;
 	if (model->backbone == NULL)
-		return head;
+		return graph;
 	if (*cut != NULL && model->backbone->output != NULL && strcmp(*cut, model->backbone->output) == 0)
 		*cut = ""; /* so that eddh_features and all such models share one mapping */
 	if (model->backbone->builtin && model->cut != NULL)
 	{
-		EDDH_CHECK(nn_graph_join(model->trunk, head, &holder->graph, &err), &err, "cannot join trunk and head");
+		ModelGraphHolder *holder = ModelHoldGraph();
+
+		EDDH_CHECK(nn_graph_join(model->trunk, graph, &holder->graph, &err), &err, "cannot join trunk and head");
+		graph = holder->graph;
 		*cut = NULL;
 	}
-	else
-		EDDH_CHECK(nn_graph_copy(head, &holder->graph, &err), &err, NULL);
 	if (*cut == NULL)
-		ModelPrepToGraph(&model->backbone->prep, holder->graph);
-	return holder->graph;
+		ModelPrepToGraph(&model->backbone->prep, graph);
+	return graph;
 }
 
 static Datum

@@ -427,59 +427,60 @@ nn_graph_default_cut(const nn_graph *graph)
 }
 
 eddh_code
-nn_graph_join(const nn_graph *prefix, const nn_graph *suffix, nn_graph **out, eddh_error *err)
+nn_graph_append(nn_graph *graph, const nn_graph *suffix, eddh_error *err)
 {
-	const nn_tensor *from = &prefix->tensors[prefix->output];
+	const nn_tensor *from = &graph->tensors[graph->output];
 	const nn_tensor *to = &suffix->tensors[suffix->input];
 	bool same = from->ndim == to->ndim && memcmp(from->dim, to->dim, sizeof(from->dim)) == 0;
-	nn_graph *joined = NULL;
-	uint32_t *map = NULL;
-	bool *keep = NULL;
-	uint32_t at;
-	eddh_code code;
+	uint32_t *map;
+	bool *keep;
+	uint32_t at = graph->output;
+	eddh_code code = EDDH_OK;
 
-	*out = NULL;
 	if (from->count != to->count || (!same && to->ndim != 1))
 		return eddh_fail(err, EDDH_BAD_ARGUMENT,
 						 "the first network ends with %llu numbers, the second begins with %llu",
 						 (unsigned long long) from->count, (unsigned long long) to->count);
-	if ((code = nn_graph_copy(prefix, &joined, err)) != EDDH_OK)
-		return code;
-	at = joined->output;
 	if (!same)
 	{
 		nn_node flatten = { .op = NN_OP_FLATTEN };
 		char name[1024];
 
-		code = unique_name(joined, "flattened", name, sizeof(name), err);
+		code = unique_name(graph, "flattened", name, sizeof(name), err);
 		if (code == EDDH_OK)
-			code = nn_graph_add_node(joined, &flatten, name, 1, &at, name, &at, err);
+			code = nn_graph_add_node(graph, &flatten, name, 1, &at, name, &at, err);
+		if (code != EDDH_OK)
+			return code;
 	}
-	if (code == EDDH_OK)
-	{
-		map = calloc(suffix->n_tensors, sizeof(*map));
-		keep = malloc(suffix->n_nodes + 1);
-		if (map == NULL || keep == NULL)
-			code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory");
-	}
-	if (code == EDDH_OK)
+	map = calloc(suffix->n_tensors, sizeof(*map));
+	keep = malloc(suffix->n_nodes + 1);
+	if (map == NULL || keep == NULL)
+		code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory");
+	else
 	{
 		map[suffix->input] = at;
 		memset(keep, true, suffix->n_nodes + 1);
-		code = append_nodes(joined, suffix, keep, map, true, err);
+		code = append_nodes(graph, suffix, keep, map, true, err);
 	}
 	if (code == EDDH_OK)
 	{
-		joined->output = map[suffix->output];
-		code = copy_metadata(joined, suffix, err);
+		graph->output = map[suffix->output];
+		code = copy_metadata(graph, suffix, err);
 	}
 	free(map);
 	free(keep);
-	if (code != EDDH_OK)
+	return code;
+}
+
+eddh_code
+nn_graph_join(const nn_graph *prefix, const nn_graph *suffix, nn_graph **out, eddh_error *err)
+{
+	eddh_code code = nn_graph_copy(prefix, out, err);
+
+	if (code == EDDH_OK && (code = nn_graph_append(*out, suffix, err)) != EDDH_OK)
 	{
-		nn_graph_free(joined);
-		return code;
+		nn_graph_free(*out);
+		*out = NULL;
 	}
-	*out = joined;
-	return EDDH_OK;
+	return code;
 }

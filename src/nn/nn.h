@@ -64,6 +64,8 @@ extern const char *nn_graph_default_cut(const nn_graph *graph);
 
 /* One graph of two in sequence (prefix's metadata win); names of suffix are made unique. */
 extern eddh_code nn_graph_join(const nn_graph *prefix, const nn_graph *suffix, nn_graph **out, eddh_error *err);
+/* The same without a copy of the first, which has to own its weights: not one that is mapped. After a failure it is good for nn_graph_free alone. */
+extern eddh_code nn_graph_append(nn_graph *graph, const nn_graph *suffix, eddh_error *err);
 extern eddh_code nn_graph_copy(const nn_graph *graph, nn_graph **out, eddh_error *err);
 
 /* Renames the output tensor, so that users of an exported file find it. EDDH_BAD_ARGUMENT if another tensor is called so. */
@@ -205,7 +207,11 @@ extern eddh_code nn_trainer_rehearse(nn_trainer *trainer, int n, const uint32_t 
 									 const eddh_stop *stop, eddh_error *err);
 extern void nn_trainer_rehearse_update(nn_trainer *trainer);
 
-/* Forward over many rows in evaluation mode, on all threads: out is n x output count. tensor: NULL for the output, else a tensor's name. */
+/*
+ * Forward over many rows in evaluation mode, on all threads: out is n x output count. tensor: NULL for the output, else a tensor's name. It goes by rounds of
+ * nn_trainer_round rows: pieces that are multiples of it give what all at once give.
+ */
+extern size_t nn_trainer_round(const nn_trainer *trainer);
 extern eddh_code nn_trainer_outputs(nn_trainer *trainer, size_t n, const uint32_t *rows, nn_fetch fetch,
 									void *fetch_arg, const char *tensor, float *out, const eddh_stop *stop,
 									eddh_error *err);

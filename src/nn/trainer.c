@@ -79,7 +79,6 @@ typedef struct work
 	nn_fetch fetch;
 	void *fetch_arg;
 	float *out;
-	float **arenas; /* evaluation with arenas of its own */
 	const eddh_stop *stop;
 	float scale; /* of the gradient */
 	double rate;
@@ -335,8 +334,7 @@ forward_task(void *arg, int thread)
 		s->code = w->fetch(w->fetch_arg, w->rows[first + i], s->input + i * trainer->inputs, &stop, &s->error);
 	if (s->code != EDDH_OK)
 		return;
-	s->code = nn_forward(w->plan, (int) count, s->input, w->arenas != NULL ? w->arenas[thread] : s->arena,
-						 w->out + first * w->outputs, &stop, &s->error);
+	s->code = nn_forward(w->plan, (int) count, s->input, s->arena, w->out + first * w->outputs, &stop, &s->error);
 }
 
 static void
@@ -547,15 +545,40 @@ view_to(const nn_graph *graph, const char *name, nn_graph *view, eddh_error *err
 	return EDDH_OK;
 }
 
+/* A plan that keeps nothing for a backward pass mostly fits in the arena of one that does, but there may be none. Arenas keep nothing from call to call. */
+static eddh_code
+enlarge_arenas(nn_trainer *trainer, size_t bytes, eddh_error *err)
+{
+	if (bytes <= trainer->arena_bytes)
+		return EDDH_OK;
+	for (int t = 0; t < trainer->threads; t++)
+	{
+		float *arena = take(trainer, bytes, 1);
+
+		if (arena == NULL)
+			return eddh_fail(err, EDDH_NO_MEMORY, "out of memory for an evaluation");
+		free(trainer->shards[t].arena);
+		trainer->shards[t].arena = arena;
+		trainer->memory -= trainer->arena_bytes;
+	}
+	trainer->arena_bytes = bytes;
+	return EDDH_OK;
+}
+
+size_t
+nn_trainer_round(const nn_trainer *trainer)
+{
+	return trainer->max_shard * (size_t) trainer->threads;
+}
+
 eddh_code
 nn_trainer_outputs(nn_trainer *trainer, size_t n, const uint32_t *rows, nn_fetch fetch, void *fetch_arg,
 				   const char *tensor, float *out, const eddh_stop *stop, eddh_error *err)
 {
 	work w = { .trainer = trainer, .outputs = trainer->outputs, .fetch = fetch, .fetch_arg = fetch_arg, .stop = stop };
-	size_t round = trainer->max_shard * (size_t) trainer->threads;
+	size_t round = nn_trainer_round(trainer);
 	nn_plan *own = NULL;
 	nn_graph view;
-	float **arenas;
 	eddh_code code = EDDH_OK;
 
 	if (tensor != NULL)
@@ -571,22 +594,7 @@ nn_trainer_outputs(nn_trainer *trainer, size_t n, const uint32_t *rows, nn_fetch
 	if (code != EDDH_OK)
 		return code;
 	w.plan = own != NULL ? own : trainer->evaluation;
-
-	/* A plan that keeps nothing for a backward pass fits in an arena of one that does; should it not, it gets its own. */
-	arenas = NULL;
-	if (nn_plan_arena_size(w.plan) > trainer->arena_bytes)
-	{
-		size_t bytes = (nn_plan_arena_size(w.plan) + 63) & ~(size_t) 63;
-
-		arenas = calloc((size_t) trainer->threads, sizeof *arenas);
-		for (int t = 0; arenas != NULL && t < trainer->threads; t++)
-			if ((arenas[t] = aligned_alloc(64, bytes)) == NULL)
-				code = EDDH_NO_MEMORY;
-		if (arenas == NULL || code != EDDH_OK)
-			code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory for an evaluation");
-	}
-	w.arenas = arenas;
-
+	code = enlarge_arenas(trainer, nn_plan_arena_size(w.plan), err);
 	atomic_store(&trainer->stopped, false);
 	for (size_t at = 0; code == EDDH_OK && at < n; at += round)
 	{
@@ -601,9 +609,6 @@ nn_trainer_outputs(nn_trainer *trainer, size_t n, const uint32_t *rows, nn_fetch
 			code = collect(trainer, err);
 		}
 	}
-	for (int t = 0; arenas != NULL && t < trainer->threads; t++)
-		free(arenas[t]);
-	free(arenas);
 	nn_plan_free(own);
 	return code;
 }

@@ -427,7 +427,7 @@ CompareRun(void)
 	MemoryContextSwitchTo(WorkerContext());
 	c.dim = nn_graph_output_shape(graph).count;
 	options = TrainOptionsRead(c.plan->tasks[0].options, c.plan->tasks[0].method, true);
-	EstimateTryOut(&c.estimate, graph, options);
+	EstimateTryOut(&c.estimate, graph, false, options);
 	EstimateBegin(&c.estimate);
 	c.data = DataSetRead(&c.backbone->prep, DECODE_AUTO, (int) options->value[OPTION_THREADS], TellReading, &c);
 	labelled = TrainBulkAlloc(c.data->rows, 1, sizeof(uint32));

@@ -19,8 +19,8 @@
 /* To change a weight; to have one ready before a picture is read; to have one ready for the last stage; to store one. */
 #define SECONDS_A_WEIGHT 1e-9
 #define SECONDS_A_LOADED 1e-7
-#define SECONDS_A_COPIED 3.5e-8
-#define SECONDS_A_STORED 9e-8
+#define SECONDS_A_COPIED 1.3e-8
+#define SECONDS_A_STORED 5.5e-8
 
 /* Quality, and what else a training's end takes. */
 #define END_SECONDS 0.1
@@ -95,12 +95,15 @@ ForeseeNetwork(Forecast *f, bool trained, const hash_method *method, const Train
 	double forward =
 		(whole ? rates.network / COST_NETWORK_MACS : rates.products / COST_PRODUCTS_MACS) * learned->macs / threads;
 	double shown = whole ? rates.shown : 0;
-	double step = options->value[OPTION_BATCH] * ((whole ? STEP_COST : STEP_COST_DENSE) * forward + shown) +
+	double step = options->value[OPTION_BATCH] * (whole ? STEP_COST : STEP_COST_DENSE) * forward +
 				  SECONDS_A_WEIGHT * learned->weights;
 	bool alone = TrainOptionsHeadEpochs(options, trained) == 0;
 	/* Where the head's epochs are most of all, most passes are over features. */
 	int passes = alone ? hash_passes(method, options->method, (int) options->value[OPTION_EPOCHS], !trained) : 0;
 
+	if (whole && rates.step > 0)
+		step = rates.step;
+	step += options->value[OPTION_BATCH] * shown;
 	if (alone)
 		step += rates.products * OwnSeconds(method, options, size) / steps;
 	f->part[FORECAST_STEPS] = Part(steps, step);

@@ -34,6 +34,7 @@ extern int64 CostPictureBytes(const ModelBackbone *backbone);
 typedef struct CostRates
 {
 	double network, products; /* times as long as there: a network forward, and matrix products */
+	double step;              /* seconds of a mini-batch of the whole network, besides showing it; 0: not tried */
 	double shown;             /* seconds to unpack a picture and hand it to the network, all threads together */
 } CostRates;
 

@@ -17,26 +17,28 @@
 /* Height and width of the product that is tried. */
 #define TRIED_PRODUCT 512
 
-static double
-TryNetwork(const nn_graph *graph, const TrainOptions *options)
+/* Sets the rates of a network. */
+static void
+TryNetwork(const nn_graph *graph, bool learns, const TrainOptions *options, CostRates *rates)
 {
 	double macs = (double) Max(nn_graph_macs(graph), 1), threads = options->value[OPTION_THREADS];
 	double most = Min(Max(TRIED_MACS / macs, Min(TRIED_LEAST, 2 * TRIED_MACS / macs)), TRIED_MOST);
 	size_t n = (size_t) Max(most, threads);
 	NetSource nothing = { .dim = nn_graph_input_shape(graph).count };
-	Net *net = NetCreate(graph, &nothing, n, INT_MAX, 0, NULL, options);
+	Net *net = NetCreate(graph, &nothing, n, learns ? 0 : INT_MAX, 0, NULL, options);
 	float *out = palloc(sizeof(float) * n * nn_graph_output_shape(graph).count);
-	double seconds;
+	int batch = (int) Min((options->value[OPTION_BATCH] + 1) / 2, n);
 	TimestampTz begin;
 
-	/* The first time the weights are new memory. */
+	/* The first time weights, and what is computed, are new memory. */
 	NetOutputs(net, 0, (size_t) threads, out);
 	begin = GetCurrentTimestamp();
 	NetOutputs(net, 0, n, out);
-	seconds = WorkerSecondsSince(begin);
+	rates->network = WorkerSecondsSince(begin) * threads * COST_NETWORK_MACS / (macs * n);
+	for (int i = 0; learns && i < 2; i++)
+		rates->step = NetRehearse(net, batch);
 	pfree(out);
 	NetFree(net);
-	return seconds * threads * COST_NETWORK_MACS / (macs * n);
 }
 
 static double
@@ -59,9 +61,10 @@ TryProduct(void)
 }
 
 void
-EstimateTryOut(Estimate *e, const nn_graph *graph, const TrainOptions *options)
+EstimateTryOut(Estimate *e, const nn_graph *graph, bool learns, const TrainOptions *options)
 {
-	e->rates = (CostRates){ .network = TryNetwork(graph, options), .products = TryProduct() };
+	e->rates = (CostRates){ .products = TryProduct() };
+	TryNetwork(graph, learns, options, &e->rates);
 }
 
 void

@@ -13,8 +13,8 @@ typedef struct Estimate
 	TimestampTz begin; /* of the part that runs */
 } Estimate;
 
-/* How fast this network and this machine are, before a picture is read. */
-extern void EstimateTryOut(Estimate *e, const nn_graph *graph, const TrainOptions *options);
+/* How fast this network and this machine are, before a picture is read; learns: all of the network will learn. */
+extern void EstimateTryOut(Estimate *e, const nn_graph *graph, bool learns, const TrainOptions *options);
 
 /* Begins a part's clock. */
 extern void EstimateBegin(Estimate *e);

@@ -146,10 +146,9 @@ LayersEstimate(const nn_graph *backbone, TrainLayers which, int threads, int bat
 		cost.weights = (double) nn_graph_parameters(learned);
 		cost.macs = (double) nn_graph_macs(learned);
 		/*
-		 * As they are learned, their velocities, and what was cut off the backbone; in the end, beside them, as they are stored, thrice: alone, joined, and
-		 * as a file.
+		 * As they are learned, their velocities, and what was cut off the backbone; in the end, beside them, as they are stored, twice: alone, and as a file.
 		 */
-		cost.memory += sizeof(float) * cost.weights * (5 + (suffix != NULL) + threads) +
+		cost.memory += sizeof(float) * cost.weights * (4 + (suffix != NULL) + threads) +
 					   threads * Activations(learned, shard, true);
 	}
 	nn_graph_free(prefix);
@@ -186,7 +185,7 @@ LayersKernel(const hash_method *method, const TrainOptions *options, size_t n_tr
 {
 	int count = TrainOptionsAnchors(options, method);
 	hash_anchors anchors;
-	nn_graph *rbf, *conditioned, *joined;
+	nn_graph *rbf, *conditioned;
 	eddh_error err;
 
 	if (count == 0)
@@ -201,10 +200,9 @@ LayersKernel(const hash_method *method, const TrainOptions *options, size_t n_tr
 	hash_anchors_clear(&anchors);
 	EDDH_CHECK(hash_anchors_fit(method, n_train, (int) source->dim, source->features, &conditioned, &err), &err, NULL);
 	source->features = apply(arg, conditioned, source);
-	EDDH_CHECK(nn_graph_join(rbf, conditioned, &joined, &err), &err, NULL);
-	nn_graph_free(rbf);
+	EDDH_CHECK(nn_graph_append(rbf, conditioned, &err), &err, NULL);
 	nn_graph_free(conditioned);
-	return joined;
+	return rbf;
 }
 
 nn_graph *

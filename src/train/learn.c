@@ -223,19 +223,6 @@ ComputeKernel(void *arg, const nn_graph *graph, const NetSource *source)
 	return values;
 }
 
-/* One graph after the other; below: NULL for none. */
-static const nn_graph *
-JoinGraphs(const nn_graph *below, const nn_graph *above)
-{
-	nn_graph *joined;
-	eddh_error err;
-
-	if (below == NULL)
-		return above;
-	EDDH_CHECK(nn_graph_join(below, above, &joined, &err), &err, NULL);
-	return joined;
-}
-
 /* ---- Callbacks of the method ---- */
 
 static void
@@ -371,8 +358,22 @@ Fingerprint(const Training *t)
 
 /* ---- The end ---- */
 
+/* What was learned, behind `below` (NULL: nothing), which is used up; the caller's. */
+static nn_graph *
+Learned(const Training *t, nn_graph *below, const Net *net)
+{
+	nn_graph *learned = LayersStored(t->kernel, NetGraph(net));
+	eddh_error err;
+
+	if (below == NULL)
+		return learned;
+	EDDH_CHECK(nn_graph_append(below, learned, &err), &err, NULL);
+	nn_graph_free(learned);
+	return below;
+}
+
 static void
-Store(Training *t, const Layers *layers, const nn_graph *head)
+Store(Training *t, const Layers *layers, nn_graph *head)
 {
 	ModelNew model = { .name = t->job->model,
 					   .backbone = t->backbone,
@@ -549,7 +550,7 @@ TrainRun(void)
 	Net *net = NULL;
 
 	Prepare(&t);
-	EstimateTryOut(&t.estimate, t.graph, t.options);
+	EstimateTryOut(&t.estimate, t.graph, t.learned.macs > 0 && t.learned.prefix == 0, t.options);
 	EstimateBegin(&t.estimate);
 	t.data = DataSetRead(&t.backbone->prep, (TrainDecode) t.options->value[OPTION_DECODE],
 						 (int) t.options->value[OPTION_THREADS], TellReading, &t);
@@ -599,6 +600,6 @@ TrainRun(void)
 		net = LearnHashLayer(&t, source, TrainOptionsHead(t.options, t.method), FORECAST_AGAIN);
 	}
 	Measure(&t, net);
-	Store(&t, &layers, JoinGraphs(tuned, LayersStored(t.kernel, NetGraph(net))));
+	Store(&t, &layers, Learned(&t, tuned, net));
 	NetFree(net);
 }

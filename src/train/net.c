@@ -23,6 +23,9 @@
 /* One alone may be slow by chance. */
 #define REHEARSALS 3
 
+/* A pass over all pictures tells how far it is each time so many rounds of the trainer's are over. */
+#define PASS_ROUNDS 8
+
 /* A rehearsal counts like so many mini-batches: the first ones alone may be slow by chance. */
 #define REHEARSED_WEIGHT 2
 
@@ -64,6 +67,7 @@ struct Net
 	double again_cost;   /* of a mini-batch of FORECAST_AGAIN to one of FORECAST_HEAD */
 	double head_seconds; /* the hash layer has learned alone; 0: not measured */
 	double pass_seconds; /* of the last pass over all pictures, or that for the features; 0: unknown */
+	double pass_left;    /* of the pass that runs, as a part of it */
 	double first;        /* of the first mini-batch, if it met new memory */
 	bool meets_new_memory;
 };
@@ -213,18 +217,25 @@ CountHead(const Net *net, size_t done, double seconds)
 		net->forecast->part[FORECAST_AGAIN].guess = ForecastUnit(head) * net->again_cost;
 }
 
-/* Those that the method asks for, which go with epochs, and one for the job's end. Those of the hash layer alone cost next to nothing. */
+/*
+ * Those that the method asks for, and one for the job's end. Those of the hash layer alone cost next to nothing; until it has learned, the rest is taken to go with
+ * epochs.
+ */
 static void
 CountPasses(const Net *net)
 {
 	ForecastPart *passes = &net->forecast->part[FORECAST_PASSES];
 	int epochs = net->head_epochs + net->epochs;
-	double n = (double) net->n, left = (double) net->passes_total * Min(net->epochs, epochs - net->epoch) / epochs;
+	double n = (double) net->n, left;
 
+	if (net->asked > net->head_epochs)
+		left = Max(net->passes_total - net->passes_done, 0);
+	else
+		left = (double) net->passes_total * Min(net->epochs, epochs - net->epoch) / epochs;
 	if (net->pass_seconds > 0)
 		passes->guess = net->pass_seconds / n;
-	passes->done = n * (net->passes_done - net->passes_cheap);
-	passes->total = passes->done + n * (left + 1);
+	passes->done = n * (net->passes_done - net->passes_cheap - net->pass_left);
+	passes->total = passes->done + n * (net->pass_left + left + 1);
 	passes->seconds = passes->done * passes->guess;
 }
 
@@ -369,12 +380,25 @@ Outputs(Net *net, size_t first, size_t n, const char *tensor, float *out, eddh_e
 	return nn_trainer_outputs(net->now->trainer, n, net->order, Fetch, net, tensor, out, &WorkerStop, err);
 }
 
-/* A pass over all pictures; tensor as nn_trainer_outputs has it. */
+/* So much of a pass is to come, all of which was expected to take so long. */
+static void
+TellPass(Net *net, double left, double expected, TimestampTz begin)
+{
+	double seconds = WorkerSecondsSince(begin);
+
+	net->pass_left = left;
+	net->pass_seconds = expected > 0 ? seconds + left * expected : seconds / (1 - left);
+	TellProgress(net, 0);
+}
+
+/* A pass over all pictures; tensor as nn_trainer_outputs has it, out: of so many bytes. */
 static eddh_code
 Pass(Net *net, ReplayKind kind, const char *tensor, size_t len, float *out, eddh_error *err)
 {
 	bool given, cheap = net->head_epochs > 0 && net->asked <= net->head_epochs;
 	eddh_code code = ReplayNext(net->replay, kind, out, len, &given, err);
+	size_t piece = PASS_ROUNDS * nn_trainer_round(net->now->trainer), width = len / sizeof(float) / net->n;
+	double expected = net->pass_seconds;
 	TimestampTz begin;
 
 	Begin(net);
@@ -383,13 +407,15 @@ Pass(Net *net, ReplayKind kind, const char *tensor, size_t len, float *out, eddh
 	if (code != EDDH_OK || given)
 		return code;
 	begin = GetCurrentTimestamp();
-	code = Outputs(net, 0, net->n, tensor, out, err);
-	if (!cheap)
-		net->pass_seconds = WorkerSecondsSince(begin);
-	if (code == EDDH_OK)
-		code = ReplayRecord(net->replay, kind, out, len, err);
-	TellProgress(net, 0);
-	return code;
+	for (size_t done = 0; code == EDDH_OK && done < net->n; done += piece)
+	{
+		size_t now = Min(piece, net->n - done);
+
+		code = Outputs(net, done, now, tensor, out + done * width, err);
+		if (!cheap)
+			TellPass(net, (double) (net->n - done - now) / (double) net->n, expected, begin);
+	}
+	return code == EDDH_OK ? ReplayRecord(net->replay, kind, out, len, err) : code;
 }
 
 static eddh_code
@@ -549,6 +575,24 @@ NetFree(Net *net)
 	pfree(net);
 }
 
+double
+NetRehearse(Net *net, int n)
+{
+	int whole = (int) Min((size_t) net->all.batch, net->n);
+	double weights = SECONDS_TO_MOVE * (double) nn_graph_parameters(NetGraph(net)), seconds;
+	TimestampTz begin;
+	eddh_error err;
+
+	for (int i = 0; i < n; i++)
+		net->order[i] = (uint32) i;
+	begin = GetCurrentTimestamp();
+	WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToLearn, net, &WorkerStop, &err), &err, NULL);
+	seconds = weights + Max(WorkerSecondsSince(begin) - weights, 0) * whole / n;
+	begin = GetCurrentTimestamp();
+	nn_trainer_rehearse_update(net->all.trainer);
+	return seconds + WorkerSecondsSince(begin);
+}
+
 /* What a mini-batch of the whole network takes, and a picture forward, both of which come only after the hash layer's. */
 static void
 Rehearse(Net *net)
@@ -557,22 +601,13 @@ Rehearse(Net *net)
 	int n = net->steps_total < REHEARSE_WHOLE ? (whole + 3) / 4 : whole;
 	ForecastPart *steps = &net->forecast->part[FORECAST_STEPS], *passes = &net->forecast->part[FORECAST_PASSES];
 	float *out = MemoryContextAlloc(WorkerContext(), sizeof(float) * n * net->outputs);
-	double weights = SECONDS_TO_MOVE * (double) nn_graph_parameters(NetGraph(net)), batch;
 	TimestampTz begin;
-	eddh_error err;
 
-	for (int i = 0; i < n; i++)
-		net->order[i] = (uint32) i;
 	net->now = &net->all;
 	for (int i = 0; i < REHEARSALS; i++)
 	{
-		begin = GetCurrentTimestamp();
-		WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToLearn, net, &WorkerStop, &err), &err,
-					 NULL);
-		batch = weights + Max(WorkerSecondsSince(begin) - weights, 0) * whole / n;
-		begin = GetCurrentTimestamp();
-		nn_trainer_rehearse_update(net->all.trainer);
-		batch += WorkerSecondsSince(begin);
+		double batch = NetRehearse(net, n);
+
 		/* The first meets new memory. */
 		if (i > 0)
 			steps->guess = i == 1 ? batch : Min(steps->guess, batch);
@@ -614,12 +649,6 @@ const nn_graph *
 NetGraph(const Net *net)
 {
 	return nn_trainer_graph(net->all.trainer);
-}
-
-size_t
-NetMemory(const Net *net)
-{
-	return nn_trainer_memory(net->all.trainer);
 }
 
 void

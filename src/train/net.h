@@ -45,6 +45,9 @@ extern void NetResume(Net *net, uint64 fingerprint, size_t feature_dim);
  */
 extern void NetTell(Net *net, Forecast *forecast, ForecastName part, int passes);
 
+/* Goes through a mini-batch of n pictures, at most NetCreate's n, from which nothing is learned; returns what a whole one should take, in seconds. */
+extern double NetRehearse(Net *net, int n);
+
 /* What was not there before: the source, features for the hash layer that learns first (else NULL), and what they took (0: unknown). To be called before NetHash. */
 extern void NetBegin(Net *net, const NetSource *source, const float *features, double pass_seconds);
 
@@ -52,7 +55,6 @@ extern void NetFree(Net *net);
 extern const hash_net *
 NetHash(Net *net); /* for the method; after NetTell, begins the phase that counts pictures shown */
 extern const nn_graph *NetGraph(const Net *net);
-extern size_t NetMemory(const Net *net);
 
 /* Outputs for n samples from `first` on (held-out ones come after the training ones), in evaluation mode; out: n x output count. Ends the job on errors. */
 extern void NetOutputs(Net *net, size_t first, size_t n, float *out);
