@@ -18,6 +18,7 @@
 #include <utime.h>
 
 #include "access/xact.h"
+#include "common/pages.h"
 #include "miscadmin.h"
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
@@ -280,6 +281,7 @@ FillFile(const char *path, const uint8 *key, ModelCacheFill fill, void *arg)
 	header.length = nn_flat_size(graph);
 	memcpy(header.key, key, MODEL_SHA_BYTES);
 	block = (uint8 *) TYPEALIGN(64, MemoryContextAllocHuge(context, header.length + 63));
+	eddh_large_pages(block, header.length);
 	nn_flat_write(graph, block);
 	header.crc = Checksum(block, header.length);
 	PG_TRY();

@@ -7,6 +7,7 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "common/cryptohash.h"
+#include "common/pages.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -130,6 +131,7 @@ ModelReadChunks(int64 object, const uint8 *sha, const char *what, size_t *len, S
 	HeapTuple tuple;
 	uint8 found[MODEL_SHA_BYTES];
 
+	eddh_large_pages(bytes, total);
 	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
 	{
 		bool isnull;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/pages.h"
 #include "nn/half.h"
 
 void
@@ -14,6 +15,24 @@ nn_buffer_free(nn_buffer *buffer)
 	free(buffer->bytes);
 	buffer->bytes = NULL;
 	buffer->len = 0;
+}
+
+/* realloc that has large pages for large arrays, which the kernel does not move in one piece. */
+static void *
+grow(void *array, size_t used, size_t bytes)
+{
+	void *moved;
+
+	if (bytes < 2 * EDDH_LARGE_PAGE)
+		return realloc(array, bytes);
+	moved = malloc(bytes);
+	if (moved == NULL)
+		return NULL;
+	eddh_large_pages(moved, bytes);
+	if (used > 0)
+		memcpy(moved, array, used);
+	free(array);
+	return moved;
 }
 
 /* Makes room for `more` elements after the first n; grows by half so that appending stays linear. */
@@ -32,7 +51,7 @@ reserve(void **array, size_t *cap, size_t n, size_t more, size_t width, eddh_err
 	grown = *cap + *cap / 2;
 	if (grown < need)
 		grown = need;
-	if (!eddh_size_mul(grown, width, &bytes) || (moved = realloc(*array, bytes)) == NULL)
+	if (!eddh_size_mul(grown, width, &bytes) || (moved = grow(*array, n * width, bytes)) == NULL)
 		return eddh_fail(err, EDDH_NO_MEMORY, "out of memory for a network of %zu x %zu bytes", need, width);
 	*array = moved;
 	*cap = grown;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/pages.h"
+
 /* ---- Operators ---- */
 
 static const char *
@@ -324,6 +326,7 @@ pack(const Onnx__ModelProto *model, nn_buffer *out, eddh_error *err)
 	out->bytes = malloc(len);
 	if (out->bytes == NULL)
 		return eddh_fail(err, EDDH_NO_MEMORY, "out of memory for an ONNX file of %zu bytes", len);
+	eddh_large_pages(out->bytes, len);
 	out->len = onnx__model_proto__pack(model, out->bytes);
 	return EDDH_OK;
 }

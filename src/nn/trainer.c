@@ -13,16 +13,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "common/pages.h"
 #include "nn/pool.h"
 #include "nn/sgd.h"
 #include "nn/vector.h"
 
 /* Weights that one thread reduces and updates at a time: gradients of a few threads, velocity and weights stay in the second-level cache. */
 #define CHUNK ((size_t) 16384)
-
-#define HUGE_PAGE ((size_t) 2 << 20)
 
 /* A run of weights treated alike. */
 typedef struct run
@@ -121,13 +119,9 @@ take(nn_trainer *trainer, size_t count, size_t size)
 	if (!eddh_size_mul(count, size, &bytes) || !eddh_size_add(bytes, 63, &bytes))
 		return NULL;
 	bytes &= ~(size_t) 63;
-	if (posix_memalign(&memory, bytes < HUGE_PAGE ? 64 : HUGE_PAGE, bytes > 0 ? bytes : 64) != 0)
+	if (posix_memalign(&memory, bytes < EDDH_LARGE_PAGE ? 64 : EDDH_LARGE_PAGE, bytes > 0 ? bytes : 64) != 0)
 		return NULL;
-#ifdef MADV_HUGEPAGE
-	/* Arenas are hundreds of megabytes: with small pages the first mini-batch spends seconds on faults. Where the kernel has no large ones, they stay small. */
-	if (bytes >= HUGE_PAGE)
-		(void) madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
-#endif
+	eddh_large_pages(memory, bytes);
 	trainer->memory += bytes;
 	return memory;
 }

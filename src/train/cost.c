@@ -19,8 +19,8 @@
 /* To change a weight; to have one ready before a picture is read; to have one ready for the last stage; to store one. */
 #define SECONDS_A_WEIGHT 1e-9
 #define SECONDS_A_LOADED 1e-7
-#define SECONDS_A_COPIED 1.3e-8
-#define SECONDS_A_STORED 5.5e-8
+#define SECONDS_A_COPIED 1e-8
+#define SECONDS_A_STORED 4e-8
 
 /* Quality, and what else a training's end takes. */
 #define END_SECONDS 0.1
