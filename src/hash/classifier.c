@@ -88,7 +88,7 @@ bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bo
 static double
 seconds(const double *values, const hash_size *size)
 {
-	double d = size->dim;
+	double d = size->input_dim;
 
 	return 2e-11 * d * (size->rows * (d + size->classes) + d * d);
 }

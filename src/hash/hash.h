@@ -166,7 +166,7 @@ typedef struct hash_setting
 typedef struct hash_size
 {
 	double rows;
-	int dim; /* of the features, or of kernel values */
+	int dim, input_dim; /* of the features; of what the hash layer sees, which may be kernel values */
 	int bits, classes, epochs, batch;
 	bool untrained; /* as for check */
 } hash_size;

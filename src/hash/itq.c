@@ -188,7 +188,7 @@ seconds(const double *values, const hash_size *size)
 {
 	double n = size->rows, k = size->bits;
 
-	return hash_components_seconds(n, size->dim, size->bits) +
+	return hash_components_seconds(n, size->input_dim, size->bits) +
 		   values[PARAM_ITERATIONS] * 1.2e-10 * k * k * (n + 10 * k);
 }
 

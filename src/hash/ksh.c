@@ -447,7 +447,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 static double
 seconds(const double *values, const hash_size *size)
 {
-	double n = fmin(size->rows, values[PARAM_ROWS]), d = size->dim;
+	double n = fmin(size->rows, values[PARAM_ROWS]), d = size->input_dim;
 
 	return 2e-11 * d * d * (n + d) + (4e-8 + 1.1e-14 * n * d) * size->bits * n * d;
 }

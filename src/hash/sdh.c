@@ -238,7 +238,7 @@ train(const hash_problem *problem, hash_head *head, eddh_error *err)
 static double
 seconds(const double *values, const hash_size *size)
 {
-	double n = size->rows, d = size->dim, k = size->bits;
+	double n = size->rows, d = size->input_dim, k = size->bits;
 
 	return 1e-11 * d * d * (n + d) + values[PARAM_ITERATIONS] * n * k * (1e-11 * 2 * d + 1.4e-8 * k);
 }

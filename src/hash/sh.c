@@ -162,9 +162,9 @@ static const hash_param params[] = {
 static double
 seconds(const double *values, const hash_size *size)
 {
-	int count = size->bits < size->dim ? size->bits : size->dim;
+	int count = size->bits < size->input_dim ? size->bits : size->input_dim;
 
-	return hash_components_seconds(size->rows, size->dim, count) + 1e-11 * size->rows * size->dim * count;
+	return hash_components_seconds(size->rows, size->input_dim, count) + 1e-11 * size->rows * size->input_dim * count;
 }
 
 const hash_method hash_sh_method = {

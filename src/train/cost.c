@@ -37,11 +37,13 @@ CostPictureBytes(const ModelBackbone *backbone)
 	return (int64) backbone->prep.size * backbone->prep.size * 3;
 }
 
-/* Distances, their covariance, its factor and that one's inverse, and conditioning. */
+/* Distances; where they are whitened, too, their covariance, its factor and that one's inverse, and conditioning. */
 static double
-KernelSeconds(double n, double features, double anchors)
+KernelSeconds(double n, double features, double anchors, bool whitened)
 {
-	return 2.1e-11 * (n * anchors * (features + 2 * anchors) + 2 * anchors * anchors * anchors);
+	double whitening = whitened ? 2 * anchors * anchors * (n + anchors) : 0;
+
+	return 2.1e-11 * (n * anchors * features + whitening);
 }
 
 /* A mini-batch of the hash layer: forward and backward, the inputs' way, what each output costs. */
@@ -77,7 +79,7 @@ static ForecastPart
 HeadPart(const hash_method *method, const TrainOptions *options, hash_size size, double products)
 {
 	double steps = Steps(options, size.rows);
-	double step = HeadSeconds(options->value[OPTION_BATCH], size.bits, size.dim);
+	double step = HeadSeconds(options->value[OPTION_BATCH], size.bits, size.input_dim);
 
 	return (ForecastPart){ .total = steps,
 						   .guess = products * (step + OwnSeconds(method, options, size) / Max(steps, 1)),
@@ -125,6 +127,7 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 	double anchors = again || !network ? Min(n, TrainOptionsAnchors(options, method)) : 0;
 	hash_size size = { .rows = n,
 					   .dim = (int) features,
+					   .input_dim = (int) features,
 					   .bits = bits,
 					   .classes = (int) counts->classes,
 					   .untrained = !backbone->trained };
@@ -133,9 +136,9 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 	*f = (Forecast){ 0 };
 	if (anchors > 0)
 	{
-		inputs.dim = (int) anchors;
+		inputs.input_dim = (int) anchors;
 		f->part[FORECAST_KERNEL] =
-			Part(1, rates.products * KernelSeconds(n, features, anchors) + SECONDS_A_COPIED * learned->weights);
+			Part(1, rates.products * KernelSeconds(n, features, anchors, method->needs_net) + SECONDS_A_COPIED * learned->weights);
 	}
 	f->part[FORECAST_READING] =
 		Part((double) counts->pictures,
@@ -160,7 +163,7 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 												   .guess = rates.products * OwnSeconds(method, options, inputs),
 												   .weight = METHOD_WEIGHT };
 	f->part[FORECAST_END] =
-		Part(1, END_SECONDS + SECONDS_A_STORED * (learned->weights + anchors * features + inputs.dim * bits));
+		Part(1, END_SECONDS + SECONDS_A_STORED * (learned->weights + anchors * features + inputs.input_dim * bits));
 }
 
 static char *

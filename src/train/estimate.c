@@ -1,6 +1,8 @@
 /* estimate.c: a worker tells when its job will end. */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "nn/gemm.h"
 #include "train/estimate.h"
 #include "train/net.h"
@@ -14,8 +16,9 @@
 #define TRIED_LEAST 64
 #define TRIED_MOST  512
 
-/* Height and width of the product that is tried. */
-#define TRIED_PRODUCT 512
+/* Height and width of the product that is tried; how often, for it takes a millisecond, and the first is slow. */
+#define TRIED_PRODUCT  512
+#define TRIED_PRODUCTS 10
 
 /* Sets the rates of a network. */
 static void
@@ -31,7 +34,7 @@ TryNetwork(const nn_graph *graph, bool learns, const TrainOptions *options, Cost
 	TimestampTz begin;
 
 	/* The first time weights, and what is computed, are new memory. */
-	NetOutputs(net, 0, (size_t) threads, out);
+	NetOutputs(net, 0, (size_t) Min(options->value[OPTION_BATCH], n), out);
 	begin = GetCurrentTimestamp();
 	NetOutputs(net, 0, n, out);
 	rates->network = WorkerSecondsSince(begin) * threads * COST_NETWORK_MACS / (macs * n);
@@ -46,14 +49,14 @@ TryProduct(void)
 {
 	const size_t n = TRIED_PRODUCT;
 	float *a = palloc0(sizeof(float) * n * n), *c = palloc(sizeof(float) * n * n);
-	double seconds = 0;
+	double seconds = INFINITY;
 
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < TRIED_PRODUCTS; i++)
 	{
 		TimestampTz begin = GetCurrentTimestamp();
 
 		nn_gemm(false, false, n, n, n, 1, a, n, a, n, 0, c, n);
-		seconds = WorkerSecondsSince(begin);
+		seconds = Min(seconds, WorkerSecondsSince(begin));
 	}
 	pfree(a);
 	pfree(c);
