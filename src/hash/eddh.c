@@ -517,12 +517,20 @@ columns_of(const double *values, double rows, int dim)
 	return sample > 0 ? fmin(sample, rows) : rows;
 }
 
+/* Whether it keeps P for each entry of the matrix, for estimates: not known are rows with several labels. */
+static bool
+keeps_entries(const double *values, double rows)
+{
+	hash_eddh_variant variant = (hash_eddh_variant) values[PARAM_VARIANT];
+
+	return variant == HASH_EDDH_H1 || (variant == HASH_EDDH_AUTO && rows <= PAPER_ROWS);
+}
+
 /* M for each class twice, since dissimilar pairs are summed up beside it where rows have several labels; the network's F and B; then what a variant has. */
 static double
 bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bool untrained)
 {
-	hash_eddh_variant variant = (hash_eddh_variant) values[PARAM_VARIANT];
-	bool h1 = variant == HASH_EDDH_H1 || (variant == HASH_EDDH_AUTO && rows <= PAPER_ROWS);
+	bool h1 = keeps_entries(values, rows);
 	double columns = columns_of(values, rows, dim);
 	double bytes =
 		rows * (16.0 * classes + 32) + columns * dim * sizeof(float) + (h1 ? fmin(KEEP_BYTES, rows * columns) : 0);
@@ -533,18 +541,19 @@ bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bo
 	bytes += rows * bits * 5.0;
 	if (h1)
 		bytes += rows * bits * 4.0 + columns * bits * 24.0;
-	else if (variant != HASH_EDDH_H0)
+	else if (values[PARAM_VARIANT] != HASH_EDDH_H0)
 		bytes += rows * bits * 8.0;
 	return bytes + (untrained ? rows * dim * sizeof(float) : 0);
 }
 
-/* Similarities, and what each round does with them and with bits. */
+/* Similarities once, and what each round does with them, where they are kept, and with bits. */
 static double
 seconds(const double *values, const hash_size *size)
 {
-	double n = size->rows, k = size->bits, columns = columns_of(values, n, size->dim);
+	double n = size->rows, k = size->bits, entries = n * columns_of(values, n, size->dim);
+	double round = (keeps_entries(values, n) ? entries * (5e-9 + 5e-11 * k) : 0) + n * 1.6e-9 * k * k;
 
-	return rounds(values, size->epochs, size->untrained) * n * (columns * (6e-9 + 5e-11 * k) + 1.6e-9 * k * k);
+	return entries * 1.7e-11 * size->dim + rounds(values, size->epochs, size->untrained) * round;
 }
 
 const hash_method hash_eddh_method = {

@@ -26,7 +26,7 @@
 #define END_SECONDS 0.1
 
 /* What a method computes between mini-batches comes in rounds: the first tell little, and what was expected counts like this share of all. */
-#define EXPECTED_WEIGHT 0.1
+#define EXPECTED_WEIGHT 0.2
 
 /* And of a method without a network. */
 #define METHOD_WEIGHT 0.2
