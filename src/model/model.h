@@ -110,7 +110,7 @@ typedef struct ModelNew
 	 */
 	const char *cut;
 	const nn_graph *trunk; /* the backbone up to cut; needed where that is built in and cut is not NULL */
-	nn_graph *head;        /* ends in bits outputs; where it is the whole network, it is told how to prepare a picture */
+	nn_graph *head; /* ends in bits outputs; where it is the whole network, it is told how to prepare a picture */
 	const char *method;
 	int bits;
 	char **classes; /* names of the classes it learned; nclasses 0 without labels */

@@ -137,8 +137,8 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 	if (anchors > 0)
 	{
 		inputs.input_dim = (int) anchors;
-		f->part[FORECAST_KERNEL] =
-			Part(1, rates.products * KernelSeconds(n, features, anchors, method->needs_net) + SECONDS_A_COPIED * learned->weights);
+		f->part[FORECAST_KERNEL] = Part(1, rates.products * KernelSeconds(n, features, anchors, method->needs_net) +
+											   SECONDS_A_COPIED * learned->weights);
 	}
 	f->part[FORECAST_READING] =
 		Part((double) counts->pictures,

@@ -586,7 +586,8 @@ NetRehearse(Net *net, int n)
 	for (int i = 0; i < n; i++)
 		net->order[i] = (uint32) i;
 	begin = GetCurrentTimestamp();
-	WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToLearn, net, &WorkerStop, &err), &err, NULL);
+	WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToLearn, net, &WorkerStop, &err), &err,
+				 NULL);
 	seconds = weights + Max(WorkerSecondsSince(begin) - weights, 0) * whole / n;
 	begin = GetCurrentTimestamp();
 	nn_trainer_rehearse_update(net->all.trainer);

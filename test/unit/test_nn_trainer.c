@@ -456,6 +456,46 @@ factor_zero_freezes(void **state)
 	free(t);
 }
 
+/* Batches of 5 on two threads go by rounds of 6. A trainer that learns nothing has no arena until it is asked; what it is asked next may want a larger one. */
+static void
+pieces_of_rounds_give_what_all_at_once_give(void **state)
+{
+	toy *t = toy_new(11);
+	nn_sgd sgd = toy_sgd();
+	static const char *const tensors[] = { "pool", NULL };
+
+	for (int learns = 0; learns < 2; learns++)
+	{
+		nn_trainer *trainer;
+
+		sgd.pretrained_nodes = learns ? 0 : 99;
+		sgd.pretrained_factor = 0.0;
+		trainer = toy_trainer(2, 5, &sgd);
+		assert_int_equal(nn_trainer_round(trainer), 6);
+		for (int i = 0; i < 2; i++)
+		{
+			size_t width = i == 0 ? 80 : OUTPUTS;
+			uint32_t rows[20];
+			float *whole = calloc(20 * width, sizeof *whole), *pieces = calloc(20 * width, sizeof *pieces);
+			eddh_error err;
+
+			for (uint32_t row = 0; row < 20; row++)
+				rows[row] = 3 * row % SAMPLES;
+			assert_int_equal(nn_trainer_outputs(trainer, 20, rows, toy_fetch, t, tensors[i], whole, NULL, &err),
+							 EDDH_OK);
+			for (size_t done = 0; done < 20; done += 12)
+				assert_int_equal(nn_trainer_outputs(trainer, done == 0 ? 12 : 8, rows + done, toy_fetch, t, tensors[i],
+													pieces + done * width, NULL, &err),
+								 EDDH_OK);
+			assert_memory_equal(whole, pieces, 20 * width * sizeof *whole);
+			free(whole);
+			free(pieces);
+		}
+		nn_trainer_free(trainer);
+	}
+	free(t);
+}
+
 typedef struct countdown
 {
 	int left;
@@ -639,6 +679,7 @@ main(void)
 		cmocka_unit_test(step_follows_the_formula),
 		cmocka_unit_test(decay_and_factors),
 		cmocka_unit_test(factor_zero_freezes),
+		cmocka_unit_test(pieces_of_rounds_give_what_all_at_once_give),
 		cmocka_unit_test(stop_stops),
 		cmocka_unit_test(errors_are_passed_on),
 		cmocka_unit_test(clip_limits_the_norm),
