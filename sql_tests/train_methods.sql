@@ -55,6 +55,13 @@ SELECT model, o ->> 'epochs' AS epochs, o ->> 'kernel_width' AS width, o ->> 'ra
 FROM eddh_jobs, LATERAL (SELECT options AS o) AS v WHERE model IN ('one', 'more', 'given', 'all', 'small', 'batches') ORDER BY model;
 ROLLBACK;
 
+-- What EDDH saw in its last pass over the pictures, which goes by pieces of 16, is what the model answers: how far bits lean to one side.
+SELECT eddh_train('passes', 'pic', 'jpeg', 'label', 16, 'eddh', 'cnn-s', '{"threads": 1, "batch": 2, "epochs": 4, "warmup": 1, "holdout": 0}') AS job \gset
+SELECT eddh_wait(:job);
+SELECT abs(seen.value - lean.value) < 0.003, lean.value < 1
+FROM (SELECT value FROM eddh_job_log WHERE job = :job AND measure = 'balance' ORDER BY epoch DESC LIMIT 1) AS seen,
+	(SELECT avg(abs(side)) AS value FROM (SELECT avg(2 * get_bit(eddh_encode(jpeg, 'passes')::bit(16), bit) - 1) AS side FROM pic, generate_series(0, 15) AS bit GROUP BY bit) AS bits) AS lean;
+
 -- What cannot be.
 SELECT eddh_train('m', 'pic', 'jpeg', 'label', 16, 'itq', 'frozen', '{"head": "anchors"}');
 SELECT eddh_train('m', 'pic', 'jpeg', 'label', 16, 'eddh', 'frozen', '{"head": "anchors", "train_layers": "all", "head_epochs": 0}');

@@ -188,8 +188,6 @@ hash_anchors_whiten(size_t rows, int count, const float *values, nn_graph **out,
 	eddh_code code;
 
 	*out = NULL;
-	if (m > WHITENED_MAX)
-		return hash_anchors_centre(rows, count, values, out, err);
 	mean = hash_alloc(m, 1, sizeof *mean);
 	lower = hash_alloc(m, m, sizeof *lower);
 	inverse = hash_alloc(m, m, sizeof *inverse);
@@ -226,11 +224,18 @@ hash_anchors_whiten(size_t rows, int count, const float *values, nn_graph **out,
 	return code;
 }
 
+bool
+hash_anchors_whitened(const hash_method *method, int count)
+{
+	return method->needs_net && count <= WHITENED_MAX;
+}
+
 eddh_code
 hash_anchors_fit(const hash_method *method, size_t rows, int count, const float *values, nn_graph **out,
 				 eddh_error *err)
 {
-	return (method->needs_net ? hash_anchors_whiten : hash_anchors_centre)(rows, count, values, out, err);
+	return (hash_anchors_whitened(method, count) ? hash_anchors_whiten : hash_anchors_centre)(rows, count, values, out,
+																							  err);
 }
 
 void

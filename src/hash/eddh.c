@@ -517,9 +517,9 @@ columns_of(const double *values, double rows, int dim)
 	return sample > 0 ? fmin(sample, rows) : rows;
 }
 
-/* Whether it keeps P for each entry of the matrix, for estimates: not known are rows with several labels. */
+/* For estimates, which take all rows for those with one label. */
 static bool
-keeps_entries(const double *values, double rows)
+is_h1(const double *values, double rows)
 {
 	hash_eddh_variant variant = (hash_eddh_variant) values[PARAM_VARIANT];
 
@@ -530,7 +530,7 @@ keeps_entries(const double *values, double rows)
 static double
 bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bool untrained)
 {
-	bool h1 = keeps_entries(values, rows);
+	bool h1 = is_h1(values, rows);
 	double columns = columns_of(values, rows, dim);
 	double bytes =
 		rows * (16.0 * classes + 32) + columns * dim * sizeof(float) + (h1 ? fmin(KEEP_BYTES, rows * columns) : 0);
@@ -546,14 +546,22 @@ bulk_bytes(const double *values, double rows, int dim, int bits, int classes, bo
 	return bytes + (untrained ? rows * dim * sizeof(float) : 0);
 }
 
-/* Similarities once, and what each round does with them, where they are kept, and with bits. */
+/*
+ * Similarities: once, but by h1 for each round's sample, and twice a round where they are too many to be kept; what h1's rounds do with each, and all rounds with
+ * bits.
+ */
 static double
 seconds(const double *values, const hash_size *size)
 {
-	double n = size->rows, k = size->bits, entries = n * columns_of(values, n, size->dim);
-	double round = (keeps_entries(values, n) ? entries * (5e-9 + 5e-11 * k) : 0) + n * 1.6e-9 * k * k;
+	double n = size->rows, k = size->bits, columns = columns_of(values, n, size->dim), entries = n * columns;
+	double outer = rounds(values, size->epochs, size->untrained), times = 1, each = 0;
 
-	return entries * 1.7e-11 * size->dim + rounds(values, size->epochs, size->untrained) * round;
+	if (is_h1(values, n))
+	{
+		times = (columns < n ? outer : 1) + (entries > KEEP_BYTES ? 2 * outer : 0);
+		each = entries * (5e-9 + 5e-11 * k);
+	}
+	return times * entries * 1.7e-11 * size->dim + outer * (each + n * 1.6e-9 * k * k);
 }
 
 const hash_method hash_eddh_method = {

@@ -151,7 +151,7 @@ extern eddh_code hash_anchors_centre(size_t rows, int count, const float *values
 /*
  * The same with correlations taken out: L^-1 (x - mean), L L^T = covariance + a ridge of a tenth of the mean variance. What a linear hash layer can say stays the
  * same, but gradient descent gets there: kernel values are so correlated that 30 epochs leave most directions untouched. A layer of count x
- * count weights; above 2,000 anchors only centred.
+ * count weights.
  */
 extern eddh_code hash_anchors_whiten(size_t rows, int count, const float *values, nn_graph **out, eddh_error *err);
 
@@ -200,7 +200,8 @@ typedef struct hash_method
 	eddh_code (*train)(const hash_problem *problem, hash_head *linear, eddh_error *err);
 } hash_method;
 
-/* Of the two layers above the one that the method wants: whitened if it goes down a gradient, else centred. */
+/* Of the two layers above the one that the method wants: whitened if it goes down a gradient, up to 2,000 anchors, else centred. */
+extern bool hash_anchors_whitened(const hash_method *method, int count);
 extern eddh_code hash_anchors_fit(const hash_method *method, size_t rows, int count, const float *values,
 								  nn_graph **out, eddh_error *err);
 

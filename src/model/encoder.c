@@ -10,7 +10,6 @@
 #include <math.h>
 #include <stdatomic.h>
 
-#include "common/pages.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -97,13 +96,10 @@ static void *
 AlignedAlloc(MemoryContext context, size_t count, size_t size)
 {
 	size_t bytes;
-	void *memory;
 
 	if (!eddh_size_mul(count, size, &bytes) || !eddh_size_add(bytes, ALIGNMENT, &bytes))
 		elog(ERROR, "size of an encoder's buffer overflows");
-	memory = MemoryContextAllocHuge(context, bytes);
-	eddh_large_pages(memory, bytes);
-	return (void *) TYPEALIGN(ALIGNMENT, memory);
+	return (void *) TYPEALIGN(ALIGNMENT, MemoryContextAllocHuge(context, bytes));
 }
 
 static void

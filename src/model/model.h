@@ -110,7 +110,8 @@ typedef struct ModelNew
 	 */
 	const char *cut;
 	const nn_graph *trunk; /* the backbone up to cut; needed where that is built in and cut is not NULL */
-	nn_graph *head; /* ends in bits outputs; where it is the whole network, it is told how to prepare a picture */
+	nn_graph *
+		head; /* ends in bits outputs; where it is the whole network, how to prepare a picture is put into its metadata */
 	const char *method;
 	int bits;
 	char **classes; /* names of the classes it learned; nclasses 0 without labels */
@@ -123,7 +124,7 @@ typedef struct ModelNew
 } ModelNew;
 
 /* Owner: GetUserId(). Returns the id. Visible after CommandCounterIncrement, which it does. */
-extern int64 ModelStore(const ModelNew *model);
+extern int64 ModelStore(ModelNew *model);
 
 /* ---- Encoder (encoder.c) ---- */
 

@@ -168,7 +168,7 @@ ForgetWeights(Relation relation, const ModelInfo *model)
 
 /* The graph that is stored: the head; or, where the weights below it have no row of their own, all of the network. */
 static const nn_graph *
-StoredGraph(const ModelNew *model, const char **cut)
+StoredGraph(ModelNew *model, const char **cut)
 {
 	nn_graph *graph = model->head;
 	eddh_error err;
@@ -221,7 +221,7 @@ PinBackbone(const ModelBackbone *backbone)
 }
 
 int64
-ModelStore(const ModelNew *model)
+ModelStore(ModelNew *model)
 {
 	Relation relation;
 	Snapshot snapshot;

@@ -75,6 +75,12 @@ nn_graph_new(nn_graph **out, eddh_error *err)
 	return EDDH_OK;
 }
 
+eddh_code
+nn_graph_reserve(nn_graph *graph, size_t weights, eddh_error *err)
+{
+	return RESERVE(graph, weights, cap_weights, n_weights, weights, err);
+}
+
 void
 nn_graph_free(nn_graph *graph)
 {
@@ -278,9 +284,10 @@ copy_metadata(nn_graph *dst, const nn_graph *src, eddh_error *err)
 	return code;
 }
 
-/* The part of src between two tensors made of the nodes marked in keep, as a graph of its own. */
+/* The part of src between two tensors made of the nodes marked in keep, as a graph of its own that has room for so many weights more. */
 static eddh_code
-extract(const nn_graph *src, uint32_t input, uint32_t output, const bool *keep, nn_graph **out, eddh_error *err)
+extract(const nn_graph *src, uint32_t input, uint32_t output, const bool *keep, size_t room, nn_graph **out,
+		eddh_error *err)
 {
 	const nn_tensor *in = &src->tensors[input];
 	uint32_t *map = malloc(sizeof(*map) * src->n_tensors);
@@ -296,8 +303,7 @@ extract(const nn_graph *src, uint32_t input, uint32_t output, const bool *keep, 
 	for (size_t i = 0; i < src->n_nodes; i++)
 		if (keep[i])
 			kept += (size_t) (src->nodes[i].w_count + src->nodes[i].b_count);
-	if ((code = nn_graph_new(&dst, err)) == EDDH_OK &&
-		(code = RESERVE(dst, weights, cap_weights, n_weights, kept, err)) == EDDH_OK &&
+	if ((code = nn_graph_new(&dst, err)) == EDDH_OK && (code = nn_graph_reserve(dst, kept + room, err)) == EDDH_OK &&
 		(code = nn_graph_set_input(dst, nn_graph_string(src, in->name), in->ndim, in->dim, err)) == EDDH_OK)
 	{
 		map[input] = dst->input;
@@ -354,7 +360,7 @@ nn_graph_finish(nn_graph *graph, uint32_t output, eddh_error *err)
 	graph->output = output;
 	for (size_t i = 0; i < graph->n_nodes; i++)
 		all = all && keep[i];
-	if (!all && (code = extract(graph, graph->input, output, keep, &pruned, err)) == EDDH_OK)
+	if (!all && (code = extract(graph, graph->input, output, keep, 0, &pruned, err)) == EDDH_OK)
 	{
 		nn_graph old = *graph;
 
@@ -366,8 +372,8 @@ nn_graph_finish(nn_graph *graph, uint32_t output, eddh_error *err)
 	return code;
 }
 
-eddh_code
-nn_graph_copy(const nn_graph *graph, nn_graph **out, eddh_error *err)
+static eddh_code
+copy_with_room(const nn_graph *graph, size_t room, nn_graph **out, eddh_error *err)
 {
 	bool *keep = ancestors(graph, graph->output);
 	eddh_code code;
@@ -375,9 +381,15 @@ nn_graph_copy(const nn_graph *graph, nn_graph **out, eddh_error *err)
 	*out = NULL;
 	if (keep == NULL)
 		return eddh_fail(err, EDDH_NO_MEMORY, "out of memory");
-	code = extract(graph, graph->input, graph->output, keep, out, err);
+	code = extract(graph, graph->input, graph->output, keep, room, out, err);
 	free(keep);
 	return code;
+}
+
+eddh_code
+nn_graph_copy(const nn_graph *graph, nn_graph **out, eddh_error *err)
+{
+	return copy_with_room(graph, 0, out, err);
 }
 
 /* What does not lead to the tensor must hang on it alone. */
@@ -420,12 +432,12 @@ nn_graph_cut(const nn_graph *graph, const char *tensor, nn_graph **prefix, nn_gr
 	if (keep == NULL)
 		return eddh_fail(err, EDDH_NO_MEMORY, "out of memory");
 	if (prefix != NULL)
-		code = extract(graph, graph->input, at, keep, prefix, err);
+		code = extract(graph, graph->input, at, keep, 0, prefix, err);
 	if (code == EDDH_OK && suffix != NULL && (code = check_separates(graph, at, keep, err)) == EDDH_OK)
 	{
 		for (size_t i = 0; i < graph->n_nodes; i++)
 			keep[i] = !keep[i];
-		code = extract(graph, at, graph->output, keep, suffix, err);
+		code = extract(graph, at, graph->output, keep, 0, suffix, err);
 	}
 	free(keep);
 	if (code != EDDH_OK && prefix != NULL)
@@ -456,6 +468,8 @@ nn_graph_append(nn_graph *graph, const nn_graph *suffix, eddh_error *err)
 	uint32_t at = graph->output;
 	eddh_code code = EDDH_OK;
 
+	if (graph->weights_borrowed || graph == suffix)
+		return eddh_fail(err, EDDH_BAD_ARGUMENT, "a network that is mapped, or itself, cannot be appended to");
 	if (from->count != to->count || (!same && to->ndim != 1))
 		return eddh_fail(err, EDDH_BAD_ARGUMENT,
 						 "the first network ends with %llu numbers, the second begins with %llu",
@@ -471,11 +485,12 @@ nn_graph_append(nn_graph *graph, const nn_graph *suffix, eddh_error *err)
 		if (code != EDDH_OK)
 			return code;
 	}
+	code = nn_graph_reserve(graph, suffix->n_weights, err);
 	map = calloc(suffix->n_tensors, sizeof(*map));
 	keep = malloc(suffix->n_nodes + 1);
-	if (map == NULL || keep == NULL)
+	if (code == EDDH_OK && (map == NULL || keep == NULL))
 		code = eddh_fail(err, EDDH_NO_MEMORY, "out of memory");
-	else
+	if (code == EDDH_OK)
 	{
 		map[suffix->input] = at;
 		memset(keep, true, suffix->n_nodes + 1);
@@ -494,7 +509,7 @@ nn_graph_append(nn_graph *graph, const nn_graph *suffix, eddh_error *err)
 eddh_code
 nn_graph_join(const nn_graph *prefix, const nn_graph *suffix, nn_graph **out, eddh_error *err)
 {
-	eddh_code code = nn_graph_copy(prefix, out, err);
+	eddh_code code = copy_with_room(prefix, suffix->n_weights, out, err);
 
 	if (code == EDDH_OK && (code = nn_graph_append(*out, suffix, err)) != EDDH_OK)
 	{

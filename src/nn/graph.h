@@ -110,6 +110,9 @@ extern eddh_code nn_graph_new(nn_graph **out, eddh_error *err);
 /* Appends a zero-terminated copy; *offset into strings. */
 extern eddh_code nn_graph_add_string(nn_graph *graph, const char *text, uint32_t *offset, eddh_error *err);
 
+/* Takes room for so many weights more, so that they come without a move; it is memory only when it is written. */
+extern eddh_code nn_graph_reserve(nn_graph *graph, size_t weights, eddh_error *err);
+
 /* The input tensor; once, before any node. */
 extern eddh_code nn_graph_set_input(nn_graph *graph, const char *name, int ndim, const int *dim, eddh_error *err);
 

@@ -64,7 +64,7 @@ extern const char *nn_graph_default_cut(const nn_graph *graph);
 
 /* One graph of two in sequence (prefix's metadata win); names of suffix are made unique. */
 extern eddh_code nn_graph_join(const nn_graph *prefix, const nn_graph *suffix, nn_graph **out, eddh_error *err);
-/* The same without a copy of the first, which has to own its weights: not one that is mapped. After a failure it is good for nn_graph_free alone. */
+/* The same without a copy of the first. EDDH_BAD_ARGUMENT, and nothing is changed, if that is mapped, or does not fit; after another failure it is good for nn_graph_free alone. */
 extern eddh_code nn_graph_append(nn_graph *graph, const nn_graph *suffix, eddh_error *err);
 extern eddh_code nn_graph_copy(const nn_graph *graph, nn_graph **out, eddh_error *err);
 

@@ -71,6 +71,7 @@ typedef struct onnx_reader
 {
 	const Onnx__GraphProto *proto;
 	const nn_limits *limits;
+	size_t len; /* of the file: there are no more weights than a quarter of it, but for those in half precision */
 	const char *wanted; /* tensor to end at where there are several outputs, or NULL */
 	int64_t opset;
 	nn_graph *graph;

@@ -275,8 +275,9 @@ read_model(onnx_reader *reader, const Onnx__ModelProto *model)
 	if (model->graph->n_sparse_initializer > 0)
 		return eddh_fail(reader->err, EDDH_UNSUPPORTED, "sparse weights");
 	if ((code = read_opset(reader, model)) != EDDH_OK ||
-		(code = nn_graph_new(&reader->graph, reader->err)) != EDDH_OK || (code = collect_names(reader)) != EDDH_OK ||
-		(code = read_inputs(reader)) != EDDH_OK)
+		(code = nn_graph_new(&reader->graph, reader->err)) != EDDH_OK ||
+		(code = nn_graph_reserve(reader->graph, reader->len / sizeof(float), reader->err)) != EDDH_OK ||
+		(code = collect_names(reader)) != EDDH_OK || (code = read_inputs(reader)) != EDDH_OK)
 		return code;
 	for (size_t i = 0; i < model->graph->n_node && code == EDDH_OK; i++)
 		code = nn_onnx_read_node(reader, model->graph->node[i]);
@@ -296,7 +297,7 @@ nn_graph_read_onnx_to(const uint8_t *bytes, size_t len, const nn_limits *limits,
 					  eddh_error *err)
 {
 	eddh_error local;
-	onnx_reader reader = { .limits = limits, .wanted = tensor, .err = err != NULL ? err : &local };
+	onnx_reader reader = { .limits = limits, .len = len, .wanted = tensor, .err = err != NULL ? err : &local };
 
 	/* Integer lists grow eightfold, structs are larger than two bytes: the walk has bounded both, this is the second line. */
 	cap budget = { .left = limits->max_bytes > SIZE_MAX / 4 ? SIZE_MAX : 4 * len + ((size_t) 64 << 20) };

@@ -39,9 +39,9 @@ CostPictureBytes(const ModelBackbone *backbone)
 
 /* Distances; where they are whitened, too, their covariance, its factor and that one's inverse, and conditioning. */
 static double
-KernelSeconds(double n, double features, double anchors, bool whitened)
+KernelSeconds(const hash_method *method, double n, double features, double anchors)
 {
-	double whitening = whitened ? 2 * anchors * anchors * (n + anchors) : 0;
+	double whitening = hash_anchors_whitened(method, (int) anchors) ? 2 * anchors * anchors * (n + anchors) : 0;
 
 	return 2.1e-11 * (n * anchors * features + whitening);
 }
@@ -137,8 +137,8 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 	if (anchors > 0)
 	{
 		inputs.input_dim = (int) anchors;
-		f->part[FORECAST_KERNEL] = Part(1, rates.products * KernelSeconds(n, features, anchors, method->needs_net) +
-											   SECONDS_A_COPIED * learned->weights);
+		f->part[FORECAST_KERNEL] =
+			Part(1, rates.products * KernelSeconds(method, n, features, anchors) + SECONDS_A_COPIED * learned->weights);
 	}
 	f->part[FORECAST_READING] =
 		Part((double) counts->pictures,
@@ -230,7 +230,8 @@ CostTell(const TrainCounts *counts, int bits, const ModelBackbone *backbone, con
 				  (arrays < SMALL_ARRAYS ? 0 : arrays);
 	/* Conditioning takes three matrices of anchors x anchors, two of them double. */
 	double memory = 30e6 + 4.0 * (double) backbone->parameters + learned.memory + (arrays < SMALL_ARRAYS ? arrays : 0) +
-					20 * anchors * anchors;
+					12 * anchors * features +
+					(hash_anchors_whitened(method, (int) anchors) ? 20 * anchors * anchors : 0);
 	rates.shown = (2e-9 * pixels + SECONDS_A_BYTE * (double) counts->file_bytes / (double) counts->pictures) /
 				  options->value[OPTION_THREADS];
 	CostForecast(&forecast, counts, bits, backbone, method, options, &learned, rates);

@@ -30,16 +30,16 @@ TryNetwork(const nn_graph *graph, bool learns, const TrainOptions *options, Cost
 	NetSource nothing = { .dim = nn_graph_input_shape(graph).count };
 	Net *net = NetCreate(graph, &nothing, n, learns ? 0 : INT_MAX, 0, NULL, options);
 	float *out = palloc(sizeof(float) * n * nn_graph_output_shape(graph).count);
-	int batch = (int) Min((options->value[OPTION_BATCH] + 1) / 2, n);
+	int batch = (int) options->value[OPTION_BATCH], part = (int) Min(Max((batch + 3) / 4, threads), Min(batch, n));
 	TimestampTz begin;
 
 	/* The first time weights, and what is computed, are new memory. */
-	NetOutputs(net, 0, (size_t) Min(options->value[OPTION_BATCH], n), out);
+	NetOutputs(net, 0, (size_t) Min(batch, n), out);
 	begin = GetCurrentTimestamp();
 	NetOutputs(net, 0, n, out);
 	rates->network = WorkerSecondsSince(begin) * threads * COST_NETWORK_MACS / (macs * n);
 	for (int i = 0; learns && i < 2; i++)
-		rates->step = NetRehearse(net, batch);
+		rates->step = NetRehearse(net, part, batch);
 	pfree(out);
 	NetFree(net);
 }
@@ -66,6 +66,7 @@ TryProduct(void)
 void
 EstimateTryOut(Estimate *e, const nn_graph *graph, bool learns, const TrainOptions *options)
 {
+	WorkerPhase("rehearse", 0);
 	e->rates = (CostRates){ .products = TryProduct() };
 	TryNetwork(graph, learns, options, &e->rates);
 }

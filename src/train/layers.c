@@ -146,9 +146,10 @@ LayersEstimate(const nn_graph *backbone, TrainLayers which, int threads, int bat
 		cost.weights = (double) nn_graph_parameters(learned);
 		cost.macs = (double) nn_graph_macs(learned);
 		/*
-		 * As they are learned, their velocities, and what was cut off the backbone; in the end, beside them, as they are stored, twice: alone, and as a file.
+		 * As they are learned, and their velocities; in the end, beside them, as they are stored, twice: alone, and as a file. Where they were cut off a
+		 * backbone: as they were, and in the end, if that is built in, joined to the rest.
 		 */
-		cost.memory += sizeof(float) * cost.weights * (4 + (suffix != NULL) + threads) +
+		cost.memory += sizeof(float) * cost.weights * (4 + (suffix != NULL ? 2 : 0) + threads) +
 					   threads * Activations(learned, shard, true);
 	}
 	nn_graph_free(prefix);

@@ -360,7 +360,7 @@ Fingerprint(const Training *t)
 
 /* What was learned, behind `below` (NULL: nothing), which is used up; the caller's. */
 static nn_graph *
-Learned(const Training *t, nn_graph *below, const Net *net)
+StoredNetwork(const Training *t, nn_graph *below, const Net *net)
 {
 	nn_graph *learned = LayersStored(t->kernel, NetGraph(net));
 	eddh_error err;
@@ -546,7 +546,7 @@ TrainRun(void)
 	NetSource pictures, source;
 	const float *features = NULL;
 	Spool *frozen = NULL, *made = NULL; /* outputs of frozen layers; features of those that learn */
-	nn_graph *tuned = NULL;
+	nn_graph *tuned = NULL, *stored;
 	Net *net = NULL;
 
 	Prepare(&t);
@@ -600,6 +600,8 @@ TrainRun(void)
 		net = LearnHashLayer(&t, source, TrainOptionsHead(t.options, t.method), FORECAST_AGAIN);
 	}
 	Measure(&t, net);
-	Store(&t, &layers, Learned(&t, tuned, net));
+	stored = StoredNetwork(&t, tuned, net);
+	Store(&t, &layers, stored);
+	nn_graph_free(stored);
 	NetFree(net);
 }

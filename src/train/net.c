@@ -228,7 +228,8 @@ CountPasses(const Net *net)
 	int epochs = net->head_epochs + net->epochs;
 	double n = (double) net->n, left;
 
-	if (net->asked > net->head_epochs)
+	/* A method may ask for a pass before its first epoch. */
+	if (net->asked > net->head_epochs || (net->head_epochs == 0 && net->passes_done > 0))
 		left = Max(net->passes_total - net->passes_done, 0);
 	else
 		left = (double) net->passes_total * Min(net->epochs, epochs - net->epoch) / epochs;
@@ -391,13 +392,13 @@ TellPass(Net *net, double left, double expected, TimestampTz begin)
 	TellProgress(net, 0);
 }
 
-/* A pass over all pictures; tensor as nn_trainer_outputs has it, out: of so many bytes. */
+/* A pass over all pictures; tensor as nn_trainer_outputs has it, out: so many numbers of each. */
 static eddh_code
-Pass(Net *net, ReplayKind kind, const char *tensor, size_t len, float *out, eddh_error *err)
+Pass(Net *net, ReplayKind kind, const char *tensor, size_t width, float *out, eddh_error *err)
 {
+	size_t len = sizeof(float) * net->n * width, piece = PASS_ROUNDS * nn_trainer_round(net->now->trainer);
 	bool given, cheap = net->head_epochs > 0 && net->asked <= net->head_epochs;
 	eddh_code code = ReplayNext(net->replay, kind, out, len, &given, err);
-	size_t piece = PASS_ROUNDS * nn_trainer_round(net->now->trainer), width = len / sizeof(float) / net->n;
 	double expected = net->pass_seconds;
 	TimestampTz begin;
 
@@ -412,7 +413,7 @@ Pass(Net *net, ReplayKind kind, const char *tensor, size_t len, float *out, eddh
 		size_t now = Min(piece, net->n - done);
 
 		code = Outputs(net, done, now, tensor, out + done * width, err);
-		if (!cheap)
+		if (code == EDDH_OK && !cheap)
 			TellPass(net, (double) (net->n - done - now) / (double) net->n, expected, begin);
 	}
 	return code == EDDH_OK ? ReplayRecord(net->replay, kind, out, len, err) : code;
@@ -423,7 +424,7 @@ AllOutputs(void *ctx, float *u, eddh_error *err)
 {
 	Net *net = ctx;
 
-	return Pass(net, REPLAY_OUTPUTS, NULL, sizeof(float) * net->n * net->outputs, u, err);
+	return Pass(net, REPLAY_OUTPUTS, NULL, net->outputs, u, err);
 }
 
 static eddh_code
@@ -432,7 +433,7 @@ AllFeatures(void *ctx, float *z, eddh_error *err)
 	Net *net = ctx;
 
 	if (net->features != NULL)
-		return Pass(net, REPLAY_FEATURES, net->features, sizeof(float) * net->n * net->feature_dim, z, err);
+		return Pass(net, REPLAY_FEATURES, net->features, net->feature_dim, z, err);
 	for (size_t i = 0; i < net->n; i++)
 	{
 		eddh_code code = Fetch(net, i, z + i * net->all.source.dim, &WorkerStop, err);
@@ -576,21 +577,23 @@ NetFree(Net *net)
 }
 
 double
-NetRehearse(Net *net, int n)
+NetRehearse(Net *net, int n, int whole)
 {
-	int whole = (int) Min((size_t) net->all.batch, net->n);
+	Stage *now = net->now;
 	double weights = SECONDS_TO_MOVE * (double) nn_graph_parameters(NetGraph(net)), seconds;
 	TimestampTz begin;
 	eddh_error err;
 
 	for (int i = 0; i < n; i++)
 		net->order[i] = (uint32) i;
+	net->now = &net->all;
 	begin = GetCurrentTimestamp();
 	WORKER_CHECK(nn_trainer_rehearse(net->all.trainer, n, net->order, FetchToLearn, net, &WorkerStop, &err), &err,
 				 NULL);
 	seconds = weights + Max(WorkerSecondsSince(begin) - weights, 0) * whole / n;
 	begin = GetCurrentTimestamp();
 	nn_trainer_rehearse_update(net->all.trainer);
+	net->now = now;
 	return seconds + WorkerSecondsSince(begin);
 }
 
@@ -607,7 +610,7 @@ Rehearse(Net *net)
 	net->now = &net->all;
 	for (int i = 0; i < REHEARSALS; i++)
 	{
-		double batch = NetRehearse(net, n);
+		double batch = NetRehearse(net, n, whole);
 
 		/* The first meets new memory. */
 		if (i > 0)

@@ -45,8 +45,11 @@ extern void NetResume(Net *net, uint64 fingerprint, size_t feature_dim);
  */
 extern void NetTell(Net *net, Forecast *forecast, ForecastName part, int passes);
 
-/* Goes through a mini-batch of n pictures, at most NetCreate's n, from which nothing is learned; returns what a whole one should take, in seconds. */
-extern double NetRehearse(Net *net, int n);
+/*
+ * Goes through a mini-batch of the whole network with the first n pictures, from which nothing is learned; returns the seconds that one of `whole` pictures should
+ * take. Not while an epoch runs.
+ */
+extern double NetRehearse(Net *net, int n, int whole);
 
 /* What was not there before: the source, features for the hash layer that learns first (else NULL), and what they took (0: unknown). To be called before NetHash. */
 extern void NetBegin(Net *net, const NetSource *source, const float *features, double pass_seconds);

@@ -1,14 +1,10 @@
-/* test_common_bulk.c: memory of the caller's or of the heap: zeroed, never NULL but on failure, no size that overflows; large pages change nothing. */
+/* test_common_bulk.c: memory of the caller's or of the heap: zeroed, never NULL but on failure, no size that overflows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "common/pages.h"
 #include "counting_bulk.h"
 
 static void
@@ -65,24 +61,6 @@ no_more_is_null(void **state)
 	eddh_bulk_free(&bulk, last);
 }
 
-/* Whatever part of an allocation is named: what is in it stays, and nothing outside is touched. */
-static void
-large_pages_keep_what_is_there(void **state)
-{
-	const size_t bytes = 3 * EDDH_LARGE_PAGE;
-	unsigned char *memory = malloc(bytes);
-
-	assert_non_null(memory);
-	memset(memory, 7, bytes);
-	for (size_t skip = 0; skip < bytes; skip += EDDH_LARGE_PAGE / 3)
-		eddh_large_pages(memory + skip, bytes - skip);
-	eddh_large_pages(memory, 0);
-	eddh_large_pages(memory + 1, 1);
-	for (size_t i = 0; i < bytes; i++)
-		assert_int_equal(memory[i], 7);
-	free(memory);
-}
-
 int
 main(void)
 {
@@ -90,7 +68,6 @@ main(void)
 		cmocka_unit_test(sizes_that_overflow_are_refused),
 		cmocka_unit_test(memory_is_zeroed_and_goes_back_where_it_came_from),
 		cmocka_unit_test(no_more_is_null),
-		cmocka_unit_test(large_pages_keep_what_is_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -395,6 +395,34 @@ join_renames_flattens_and_refuses(void **state)
 	nn_graph_free(twice);
 }
 
+/* In place: the same function as joined, and a refusal changes nothing. */
+static void
+append_is_join_in_place(void **state)
+{
+	nn_graph *body, *head, *other, *joined, *appended;
+	eddh_error err;
+
+	expect_ok(nn_graph_cnn_s(3, &body, &err), &err);
+	expect_ok(nn_graph_dense(nn_graph_output_shape(body).count, 16, 1, NULL, NULL, &head, &err), &err);
+	expect_ok(nn_graph_dense(7, 16, 1, NULL, NULL, &other, &err), &err);
+	expect_ok(nn_graph_join(body, head, &joined, &err), &err);
+	expect_ok(nn_graph_copy(body, &appended, &err), &err);
+	assert_int_equal(nn_graph_append(appended, other, &err), EDDH_BAD_ARGUMENT);
+	assert_int_equal(nn_graph_append(appended, appended, &err), EDDH_BAD_ARGUMENT);
+	appended->weights_borrowed = true;
+	assert_int_equal(nn_graph_append(appended, head, &err), EDDH_BAD_ARGUMENT);
+	appended->weights_borrowed = false;
+	assert_same_function(body, appended, "refused");
+	expect_ok(nn_graph_append(appended, head, &err), &err);
+	assert_same_function(joined, appended, "appended");
+	assert_int_equal(nn_graph_parameters(joined), nn_graph_parameters(appended));
+	nn_graph_free(body);
+	nn_graph_free(head);
+	nn_graph_free(other);
+	nn_graph_free(joined);
+	nn_graph_free(appended);
+}
+
 /* Two dense layers over the last dimension of 2 x 6. */
 static void
 rows_of_dense(nn_graph **out)
@@ -554,6 +582,7 @@ main(void)
 		cmocka_unit_test(cut_and_join_equal_the_whole),
 		cmocka_unit_test(prefix_gives_the_inner_tensor),
 		cmocka_unit_test(join_renames_flattens_and_refuses),
+		cmocka_unit_test(append_is_join_in_place),
 		cmocka_unit_test(end_takes_in_the_layer_before),
 		cmocka_unit_test(empty_network_copies),
 		cmocka_unit_test(metadata_is_replaced_and_listed),
