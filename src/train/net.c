@@ -614,7 +614,7 @@ Rehearse(Net *net)
 
 		/* The first meets new memory. */
 		if (i > 0)
-			steps->guess = i == 1 ? batch : Min(steps->guess, batch);
+			steps->guess = (i == 1 ? 0 : steps->guess) + batch / (REHEARSALS - 1);
 	}
 	steps->weight = REHEARSED_WEIGHT;
 	begin = GetCurrentTimestamp();
