@@ -110,8 +110,8 @@ typedef struct ModelNew
 	 */
 	const char *cut;
 	const nn_graph *trunk; /* the backbone up to cut; needed where that is built in and cut is not NULL */
-	nn_graph *
-		head; /* ends in bits outputs; where it is the whole network, how to prepare a picture is put into its metadata */
+	/* Ends in bits outputs; gets the preparation of pictures as metadata where it is the whole network. */
+	nn_graph *head;
 	const char *method;
 	int bits;
 	char **classes; /* names of the classes it learned; nclasses 0 without labels */

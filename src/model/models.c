@@ -325,7 +325,6 @@ static nn_graph *
 WholeGraph(const ModelInfo *model)
 {
 	ModelGraphHolder *cut = ModelHoldGraph();
-	ModelGraphHolder *joined = ModelHoldGraph();
 	nn_graph *head = ModelReadNetwork(model->id, model->sha, psprintf("model \"%s\"", model->name));
 	ModelBackbone *backbone;
 	nn_graph *trunk;
@@ -343,8 +342,8 @@ WholeGraph(const ModelInfo *model)
 		EDDH_CHECK(nn_graph_cut(trunk, model->cut, &cut->graph, NULL, &err), &err, "cannot cut the backbone");
 		trunk = cut->graph;
 	}
-	EDDH_CHECK(nn_graph_join(trunk, head, &joined->graph, &err), &err, "cannot join trunk and head");
-	return joined->graph;
+	EDDH_CHECK(nn_graph_append(trunk, head, &err), &err, "cannot join trunk and head");
+	return trunk;
 }
 
 static bytea *

@@ -211,10 +211,10 @@ extern void nn_trainer_rehearse_update(nn_trainer *trainer);
  * Forward over many rows in evaluation mode, on all threads: out is n x output count. tensor: NULL for the output, else a tensor's name. It goes by rounds of
  * nn_trainer_round rows: pieces that are multiples of it give what all at once give.
  */
-extern size_t nn_trainer_round(const nn_trainer *trainer);
 extern eddh_code nn_trainer_outputs(nn_trainer *trainer, size_t n, const uint32_t *rows, nn_fetch fetch,
 									void *fetch_arg, const char *tensor, float *out, const eddh_stop *stop,
 									eddh_error *err);
+extern size_t nn_trainer_round(const nn_trainer *trainer);
 
 /*
  * All that a trainer learns: `count` weights from the first that is not frozen, and velocities (NULL without momentum). Between two steps they may be copied

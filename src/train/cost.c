@@ -25,11 +25,8 @@
 /* Quality, and what else a training's end takes. */
 #define END_SECONDS 0.1
 
-/* What a method computes between mini-batches comes in rounds: the first tell little, and what was expected counts like this share of all. */
+/* What a method computes, between mini-batches or without a network, comes in rounds: the first tell little, and what was expected counts like this share of all. */
 #define EXPECTED_WEIGHT 0.2
-
-/* And of a method without a network. */
-#define METHOD_WEIGHT 0.2
 
 int64
 CostPictureBytes(const ModelBackbone *backbone)
@@ -97,14 +94,13 @@ ForeseeNetwork(Forecast *f, bool trained, const hash_method *method, const Train
 	double forward =
 		(whole ? rates.network / COST_NETWORK_MACS : rates.products / COST_PRODUCTS_MACS) * learned->macs / threads;
 	double shown = whole ? rates.shown : 0;
-	double step = options->value[OPTION_BATCH] * (whole ? STEP_COST : STEP_COST_DENSE) * forward +
-				  SECONDS_A_WEIGHT * learned->weights;
+	double step = rates.step > 0 ? rates.step
+								 : options->value[OPTION_BATCH] * (whole ? STEP_COST : STEP_COST_DENSE) * forward +
+									   SECONDS_A_WEIGHT * learned->weights;
 	bool alone = TrainOptionsHeadEpochs(options, trained) == 0;
 	/* Where the head's epochs are most of all, most passes are over features. */
 	int passes = alone ? hash_passes(method, options->method, (int) options->value[OPTION_EPOCHS], !trained) : 0;
 
-	if (whole && rates.step > 0)
-		step = rates.step;
 	step += options->value[OPTION_BATCH] * shown;
 	if (alone)
 		step += rates.products * OwnSeconds(method, options, size) / steps;
@@ -161,7 +157,7 @@ CostForecast(Forecast *f, const TrainCounts *counts, int bits, const ModelBackbo
 	else if (!network)
 		f->part[FORECAST_METHOD] = (ForecastPart){ .total = 1,
 												   .guess = rates.products * OwnSeconds(method, options, inputs),
-												   .weight = METHOD_WEIGHT };
+												   .weight = EXPECTED_WEIGHT };
 	f->part[FORECAST_END] =
 		Part(1, END_SECONDS + SECONDS_A_STORED * (learned->weights + anchors * features + inputs.input_dim * bits));
 }

@@ -550,7 +550,7 @@ TrainRun(void)
 	Net *net = NULL;
 
 	Prepare(&t);
-	EstimateTryOut(&t.estimate, t.graph, t.learned.macs > 0 && t.learned.prefix == 0, t.options);
+	EstimateTryOut(&t.estimate, t.graph, TrainOptionsLayers(t.options, t.method) == TRAIN_ALL, t.options);
 	EstimateBegin(&t.estimate);
 	t.data = DataSetRead(&t.backbone->prep, (TrainDecode) t.options->value[OPTION_DECODE],
 						 (int) t.options->value[OPTION_THREADS], TellReading, &t);

@@ -607,7 +607,6 @@ Rehearse(Net *net)
 	float *out = MemoryContextAlloc(WorkerContext(), sizeof(float) * n * net->outputs);
 	TimestampTz begin;
 
-	net->now = &net->all;
 	for (int i = 0; i < REHEARSALS; i++)
 	{
 		double batch = NetRehearse(net, n, whole);
@@ -617,6 +616,7 @@ Rehearse(Net *net)
 			steps->guess = (i == 1 ? 0 : steps->guess) + batch / (REHEARSALS - 1);
 	}
 	steps->weight = REHEARSED_WEIGHT;
+	net->now = &net->all;
 	begin = GetCurrentTimestamp();
 	NetOutputs(net, 0, n, out);
 	passes->guess = WorkerSecondsSince(begin) / n;
